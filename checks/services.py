@@ -169,9 +169,10 @@ def not_shadowed(node: Node) -> Findings:
     Except: port mappings for ports that no Service has, and pods of ServiceLB (k3s, RKE2), which
     forward to the Service. If kube-proxy's chain has the same priority as a third-party one, the
     kernel asks the chain first that was loaded last. The node does not show which one that is, so
-    the frontend is inconclusive. So is a frontend behind an unrecognised rule of another program's
-    nftables table, and every table whose rules were not read. firewall.forwards_pods covers filters
-    after DNAT.
+    the frontend is inconclusive. So is a frontend behind a third-party rule that is not recognised,
+    that gives packets to a program (NFQUEUE), or that is for clients of which nothing is known, and
+    every table whose rules were not read. Rules for the programs of single users do not count: the
+    node's own run as root. firewall.forwards_pods covers filters after DNAT.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://kubernetes.io/docs/concepts/services-networking/service/

@@ -112,7 +112,7 @@ def test_the_load_balancer_has_neither_node_ports_nor_other_frontends(
     assert len(found.shadowed()) == 1
 
 
-def unknown(number: int, kind: Kind = Kind.TABLE_UNKNOWN, rule: str = RULE) -> Difference:
+def unknown(number: int, kind: Kind = Kind.RULE_UNKNOWN, rule: str = RULE) -> Difference:
     frontend = Frontend(4, f"10.96.0.{number}", "tcp", 80)
     return replace(DIFFERENCE, kind=kind, frontend=frontend, evidence=("first", rule))
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.checks.small_cluster import HOST, SmallCluster, link
+from tests.checks.small_cluster import HOST, SmallCluster, api_pod, link
 from tests.network.all_clusters import CLUSTERS
-from wirecheck.node.ways_in import bridge_of_pods, way_out, ways_in
+from wirecheck.dataplane.table import Client
+from wirecheck.node.ways_in import bridge_of_pods, never_by_uplink, uplink, way_out, ways_in
 from wirecheck.snapshot.netns import Address, Link, Route, Rule
 
 DOCKER = Link(30, "docker0", kind="bridge", flags=["UP"])
@@ -121,3 +122,23 @@ def test_where_rules_select_packets_the_device_is_not_known(small: SmallCluster)
     small.change_netns(HOST, rules=[*rules, Rule(4, 100, 254, mark="0x1")])
 
     assert way_out(small.node.seen, "10.244.1.9") == ""
+
+
+def test_the_uplink_is_the_device_of_the_default_route(small: SmallCluster) -> None:
+    assert uplink(small.node.seen) == "ens3"
+    assert small.document
+    routes = [each for each in small.document.namespaces[0].routes if each.destination != "default"]
+    small.change_netns(HOST, routes=routes)
+
+    assert uplink(small.node.seen) == ""
+
+
+def test_pods_come_in_by_the_devices_of_the_routes_to_them(small: SmallCluster) -> None:
+    assert never_by_uplink(small.node.seen, "ens3") == {Client.POD}
+    there = api_pod("there", "shop", "10.244.1.9")
+    there["spec"]["nodeName"] = "n2"
+    small.api["pods"].append(there)
+
+    assert never_by_uplink(small.node.seen, "ens3") == {Client.POD, Client.REMOTE_POD}
+    # As with host-gw, where nodes are the gateways of each other's pods.
+    assert never_by_uplink(small.node.seen, "flannel.1") == {Client.POD}

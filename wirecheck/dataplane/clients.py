@@ -117,8 +117,20 @@ class Clients:
     """All addresses of nodes and pods that are known, by family."""
     interfaces: frozenset[str] | None = None
     """The devices by which clients come in; None if that is not known."""
+    uplink: str = ""
+    """The device of the default route, by which some clients outside the cluster come in."""
+    cluster_ips: frozenset[str] = frozenset()
+    """Addresses to which the network outside the cluster usually has no route."""
+    is_uplink_certain: bool = True
+    never_by_uplink: frozenset[Client] = frozenset()
+    """Kinds of clients of which all come in by other devices."""
     way_out: WayOut | None = field(default=None, compare=False)
     """The device by which the node sends packets to an address, empty if that is not known."""
+
+    @property
+    def of_cluster_ips(self) -> Clients:
+        """Who connects to cluster IPs: it is not certain that anybody comes in by the uplink."""
+        return replace(self, is_uplink_certain=False)
 
     @property
     def on_localhost(self) -> Clients:

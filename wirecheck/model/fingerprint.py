@@ -25,6 +25,11 @@ MOST_DEVIATIONS = 500
 
 AS_ASKED = "as the API asks"
 
+UNKNOWN = frozenset(
+    {Kind.ORDER_UNKNOWN, Kind.CONDITIONS_UNKNOWN, Kind.RULE_UNKNOWN, Kind.NOT_UNDERSTOOD}
+)
+"""Differences that are none for certain: no other node disagrees with them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
@@ -90,7 +95,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
     for every in dataplane.common():
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
         deviations[part].append(every.found)
-    for each in dataplane.of(*(kind for kind in Kind if kind is not Kind.ORDER_UNKNOWN)):
+    for each in dataplane.of(*(kind for kind in Kind if kind not in UNKNOWN)):
         about = replace(each.ref, name="") if each.ref.kind == "Node" else each.ref
         if len(deviations) < MOST_DEVIATIONS or about in deviations:
             deviations[about].append(each.found)

@@ -25,7 +25,7 @@ from wirecheck.node.iptables import Iptables
 from wirecheck.node.missing_tools import BOUND_BY_IPVS
 from wirecheck.node.nftables import kube_proxy_tables, other_tables
 from wirecheck.node.seen import NodeSeen
-from wirecheck.node.ways_in import bridge_of_pods, way_out, ways_in
+from wirecheck.node.ways_in import bridge_of_pods, never_by_uplink, uplink, way_out, ways_in
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipset import parse_ipset_save
 
@@ -302,9 +302,13 @@ def _clients(seen: NodeSeen, facts: ProxyFacts, iptables: Iptables) -> Clients:
     local = {*map(str, seen.host.addresses), str(LOCALHOST)}
     known = seen.cluster.known_spans
     clients = clients_of(seen.object, facts, local, {*own, str(LOCALHOST)}, known)
+    device = uplink(seen)
     clients = replace(
         clients,
         interfaces=ways_in(seen),
+        uplink=device,
+        cluster_ips=frozenset(map(str, seen.cluster.service_addresses.cluster_ips)),
+        never_by_uplink=never_by_uplink(seen, device) if device else frozenset(),
         way_out=partial(way_out, seen),
         bridge=bridge_of_pods(seen),
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from wirecheck.api_index.host_ports import host_ports
 from wirecheck.catalogue.findings import Ref
 from wirecheck.dataplane.compare.differences import Difference, Kind
+from wirecheck.dataplane.iptables.rules import OF_PROGRAMS
+from wirecheck.dataplane.rules.steps import BY_PROGRAM
+from wirecheck.dataplane.table import table_in
 from wirecheck.node.dataplane import Dataplane, NamedDifference
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.host_port_rules import PortMapping
@@ -20,6 +24,9 @@ SAME_PRIORITY = (
 )
 UNREAD = "the rules of further nftables tables were not read"
 UNRECOGNISED = "an nftables table of another program has a rule that is not recognised"
+THIRD_PARTY = "a third-party rule on their way is not recognised, or depends on what is not known"
+OF_PROGRAM = "a third-party rule gives them to a program on the node, which decides about them"
+GIVEN_AWAY = re.compile(rf" -j (?:{'|'.join(OF_PROGRAMS)})(?: |$)")
 MOST_FRONTENDS = 8
 """Frontends of one unrecognised rule that are listed one by one."""
 BALANCES, BALANCES_IN = (f"svccontroller.k3s.cattle.io/svc{each}" for each in ("name", "namespace"))
@@ -70,7 +77,7 @@ def shadow_doubts(
     for each in dataplane.of(Kind.ORDER_UNKNOWN):
         if not _is_own_load_balancer(seen, each.difference):
             yield ShadowDoubt(each.ref, each.expected, each.found, each.evidence, SAME_PRIORITY)
-    yield from _by_rule(seen, dataplane.of(Kind.TABLE_UNKNOWN), lambda _: UNRECOGNISED)
+    yield from _by_rule(seen, dataplane.of(Kind.RULE_UNKNOWN), _why_unknown)
     iptables = firewall.iptables
     yield from _by_rule(
         seen,
@@ -84,6 +91,13 @@ def shadow_doubts(
             part = seen.part(f"nftables table {table}")
             nothing = "no rule that handles connections to Services"
             yield ShadowDoubt(part, nothing, "rules that were not read", (), UNREAD)
+
+
+def _why_unknown(each: NamedDifference) -> str:
+    rule = each.evidence[-1]
+    if GIVEN_AWAY.search(rule) or BY_PROGRAM in each.found:
+        return OF_PROGRAM
+    return UNRECOGNISED if table_in(rule) else THIRD_PARTY
 
 
 def _by_rule(

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from wirecheck.addresses import IPNetwork, address, contains
 from wirecheck.dataplane.rules.steps import LOOPBACK
+from wirecheck.dataplane.table import Client
 from wirecheck.node.netns import Interface
 from wirecheck.node.seen import NodeSeen
+
+OUTSIDE_V4, OUTSIDE_V6 = "8.8.8.8", "2001:4860:4860::8888"
+"""Public addresses, whose routes are looked up; nothing is sent there."""
+MOST_LOOKUPS = 16
+"""At most so many routes to pods of this node, and of other nodes, are looked up."""
 
 
 def ways_in(seen: NodeSeen) -> frozenset[str]:
@@ -41,6 +48,31 @@ def bridge_of_pods(seen: NodeSeen) -> str:
     found = [_device_to(seen, each) for each in seen.pod_ranges]
     names = {each.name for each in found if each is not None and each.is_bridge}
     return names.pop() if len(names) == 1 and None not in found else ""
+
+
+def uplink(seen: NodeSeen) -> str:
+    """The device of the default route; empty if there is none, or several by further conditions."""
+    found = {way_out(seen, str(each)) for each in (OUTSIDE_V4, OUTSIDE_V6)} - {"", LOOPBACK}
+    return found.pop() if len(found) == 1 else ""
+
+
+def never_by_uplink(seen: NodeSeen, device: str) -> frozenset[Client]:
+    """The kinds of pods whose packets come in by other devices, as the routes to them show."""
+    here = [address for pod in seen.pods if pod.has_own_netns for address in pod.addresses]
+    there = [
+        address
+        for name, pods in seen.cluster.pod_index.by_node.items()
+        if name != seen.name
+        for pod in islice((each for each in pods if each.has_own_netns), 1)
+        for address in pod.addresses
+    ]
+    kinds = {Client.POD: here, Client.REMOTE_POD: there}
+    return frozenset(
+        kind
+        for kind, known in kinds.items()
+        if known
+        and all(way_out(seen, str(each)) not in ("", device) for each in known[:MOST_LOOKUPS])
+    )
 
 
 def _device_to(seen: NodeSeen, range_: IPNetwork) -> Interface | None:

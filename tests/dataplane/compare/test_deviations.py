@@ -116,7 +116,7 @@ def test_unrecognised_rules_are_inconclusive_by_their_kind():
         return deviation.kind
 
     assert kind("-m geoip", "-A PREROUTING -m geoip") is Kind.NOT_UNDERSTOOD
-    assert kind("-m geoip", f"{OF_TABLE}ip admin: x") is Kind.TABLE_UNKNOWN
+    assert kind("-m geoip", f"{OF_TABLE}ip admin: x") is Kind.RULE_UNKNOWN
     assert kind(SAME_PRIORITY, f"{OF_TABLE}ip admin: x") is Kind.ORDER_UNKNOWN
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from wirecheck.dataplane.iptables.rules import make_step, steps_of
 from wirecheck.dataplane.rules.steps import (
+    HERE,
     Action,
     Dnat,
     End,
@@ -38,7 +39,7 @@ def unrecognised(conditions: str) -> list[str]:
             ["-m geoip --src-cc DE", "-m string --string x --algo bm"],
         ),
         ("-m tcp --dport 80 --tcp-option 2", ["-m tcp --dport 80 --tcp-option 2"]),
-        ("-s 192.0.2.7/32 -m owner --uid-owner 0", ["-m owner --uid-owner 0"]),
+        ("-s 192.0.2.7/32 -m owner --uid-owner x", ["-m owner --uid-owner x"]),
         ("-p tcp -m tcp --dport 80", []),
     ],
 )
@@ -74,6 +75,9 @@ def test_an_unrecognised_option_without_a_match_is_kept_alone():
         ("-j DNAT --to-destination 10.244.1.3", (Dnat("10.244.1.3", 0),)),
         ("-j DNAT --to-destination [fd00::3]:8080", (Dnat("fd00::3", 8080),)),
         ("-j DNAT --to-destination fd00::3", (Dnat("fd00::3", 0),)),
+        ("-j REDIRECT --to-ports 9", (Dnat(HERE, 9),)),
+        ("-j REDIRECT", (Dnat(HERE, 0),)),
+        ("-j REDIRECT --to-ports 9 --random", (Dnat(HERE, 9),)),
     ],
 )
 def test_targets_are_actions(target: str, actions: tuple[Action, ...]):
@@ -84,7 +88,9 @@ def test_targets_are_actions(target: str, actions: tuple[Action, ...]):
     "target",
     [
         "-j NETMAP --to 10.0.0.0/8",
-        "-j REDIRECT --to-ports 9",
+        "-j REDIRECT --to-ports 9-12",
+        "-j NFQUEUE --queue-num 0 --queue-bypass",
+        "-j TPROXY --on-port 9 --on-ip 127.0.0.1 --tproxy-mark 0x1/0x1",
         "-j DNAT --to-destination 10.0.0.1-10.0.0.9",
         "-j DNAT --to-destination 0.0.0.0:80",
         "-j DNAT --to-destination [::]:80",
@@ -153,3 +159,29 @@ def test_steps_of_long_chains_are_made_by_the_given_function(number: int, is_lon
     assert made == (lines if is_long else [])
     tests = [each.sources for each in found]
     assert tests[1] == (SourceTest("network", "192.0.2.1/32", negated=False),)
+
+
+BY_NODE = SourceTest("local", "", negated=False)
+BY_OTHERS = SourceTest("local", "", negated=True)
+
+
+@pytest.mark.parametrize(
+    ("condition", "never", "sources"),
+    [
+        ("--uid-owner 0", False, (BY_NODE,)),
+        ("--uid-owner 0-999", False, (BY_NODE,)),
+        ("--gid-owner 0", False, (BY_NODE,)),
+        ("--socket-exists", False, (BY_NODE,)),
+        ("! --uid-owner 0", False, (BY_OTHERS,)),
+        ("--uid-owner 1337", True, ()),
+        ("--uid-owner 1000-60000", True, ()),
+        ("--gid-owner 1337", True, ()),
+        ("! --uid-owner 110", False, ()),
+    ],
+)
+def test_the_nodes_own_programs_run_as_root(
+    condition: str, never: bool, sources: tuple[SourceTest, ...]
+):
+    step = make_step(f"-A OUTPUT -p tcp -m owner {condition} -j ACCEPT")
+
+    assert (step.never, step.sources) == (never, sources)

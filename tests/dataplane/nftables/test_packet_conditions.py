@@ -348,7 +348,7 @@ def test_too_many_devices_or_unknown_ones_are_an_unrecognised_condition():
 @pytest.mark.parametrize(
     "condition",
     [
-        match({"meta": {"key": "skuid"}}, 0),
+        match({"meta": {"key": "skuid"}}, {"range": [0, 9]}),
         match({"&": [{"meta": {"key": "priority"}}, 1]}, 1),
         match({"ct": {"key": "zone"}}, 1),
         match({"fib": {"result": "type", "flags": ["daddr", "iif"]}}, "local"),
@@ -359,3 +359,23 @@ def test_too_many_devices_or_unknown_ones_are_an_unrecognised_condition():
 )
 def test_other_conditions_are_kept_as_text(condition: dict[str, Any]):
     assert not is_known(only(condition))
+
+
+@pytest.mark.parametrize(
+    ("right", "operator", "is_nodes"),
+    [
+        (0, "==", True),
+        ("root", "==", True),
+        ({"set": [0, 110]}, "==", True),
+        (110, "!=", True),
+        (110, "==", False),
+        ("debian-tor", "==", False),
+        ("root", "!=", False),
+    ],
+)
+def test_the_nodes_own_programs_run_as_root(right: Any, operator: str, is_nodes: bool):
+    """A packet without a socket, which the node forwards, matches neither way."""
+    step = only(match({"meta": {"key": "skuid"}}, right, operator))
+
+    assert step.never is not is_nodes
+    assert step.sources == ((SourceTest("local", "", negated=False),) if is_nodes else ())

@@ -194,7 +194,7 @@ def test_a_drop_of_the_same_priority_depends_on_the_order_if_it_names_the_servic
     [
         {"tproxy": {"addr": "127.0.0.1", "port": 5353}},
         {"queue": {"num": 1}},
-        {"redirect": {"port": 9}},
+        {"redirect": {"port": {"range": [9, 12]}}},
         {"xt": {"type": "target", "name": "NETMAP"}},
         {"xt": None},
         {"dnat": {"addr": {"range": ["10.0.0.1", "10.0.0.2"]}}},
@@ -204,14 +204,13 @@ def test_a_drop_of_the_same_priority_depends_on_the_order_if_it_names_the_servic
 def test_a_statement_that_is_not_recognised_is_inconclusive_where_it_matters(statement):
     found = found_with("nftables", table_of([TO_SERVICE, statement]))
 
-    assert kinds(found) == {(Kind.TABLE_UNKNOWN, CLUSTER_IP.port)}
+    assert kinds(found) == {(Kind.RULE_UNKNOWN, CLUSTER_IP.port)}
     assert all("nftables table ip admin" in each.evidence[-1] for each in found)
 
 
 @pytest.mark.parametrize(
     "condition",
     [
-        match({"meta": {"key": "skuid"}}, 1000),
         match({"socket": {"key": "transparent"}}, 1),
         {"limit": {"rate": 10, "per": "second"}},
         {"xt": {"type": "match", "name": "string"}},
@@ -221,7 +220,7 @@ def test_a_condition_that_is_not_recognised_is_inconclusive_where_it_matters(con
     rule = [TO_SERVICE, condition, DNAT_RULE[1]]
 
     assert kinds(found_with("nftables", table_of(rule, type="nat"))) == {
-        (Kind.TABLE_UNKNOWN, CLUSTER_IP.port)
+        (Kind.RULE_UNKNOWN, CLUSTER_IP.port)
     }
 
 
@@ -346,3 +345,12 @@ def test_rules_for_ipv6_are_read_for_ipv6_only():
     assert of_4.never
     assert not of_6.never
     assert of_6.sources == (SourceTest("network", "fd00::/8", negated=False),)
+
+
+@pytest.mark.parametrize("port", [{"port": 9}, None])
+def test_a_redirection_takes_connections_to_the_node_itself(port):
+    found = found_with("nftables", table_of([TO_SERVICE, {"redirect": port}], type="nat"))
+
+    assert kinds(found) == {(Kind.SHADOWED, CLUSTER_IP.port)}
+    where = {each.found.partition(",")[0] for each in found}
+    assert where == {f"127.0.0.1:{port['port'] if port else CLUSTER_IP.port}"}

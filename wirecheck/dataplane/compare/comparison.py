@@ -69,8 +69,8 @@ def compare(
         found += _of_claims(claims, other, expected.local_backends)
     for frontend in [each for each in actual.entries if each not in expected.entries]:
         entry = actual.entries[frontend]
-        if entry.is_handled and not is_foreign(entry):
-            found.append(_stale(entry))
+        if not is_foreign(entry):
+            found += _stale(entry)
     found += _closed_ports(expected, actual)
     return Differences(tuple(found), compared=len(expected.entries))
 
@@ -142,14 +142,17 @@ def _is_made_of_claims(client: Client, claims: tuple[Entry, ...], actual: Entry 
     return found is not None and is_made_of_claims(wanted, found, agrees)
 
 
-def _stale(entry: Entry) -> Difference:
+def _stale(entry: Entry) -> Iterator[Difference]:
+    """What Kubernetes' own rules do; third-party ones are not kube-proxy's to remove."""
     handled = {
         client: each
         for client, each in entry.handlings.items()
-        if each.verdict is not Verdict.NOTHING
+        if each.verdict is not Verdict.NOTHING and not each.third_party
     }
+    if not handled:
+        return
     first = next(iter(handled.values()))
-    return Difference(
+    yield Difference(
         Kind.FRONTEND_STALE,
         entry.frontend,
         None,

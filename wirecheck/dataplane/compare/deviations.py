@@ -81,7 +81,7 @@ def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[D
             yield _verdict(wanted, accepted, ACCEPTED_BEFORE)
     elif found.verdict is Verdict.MIXED:
         yield Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
-    elif stays_on_node(found) or any(
+    elif (stays_on_node(found) and not entry.frontend.is_node_port) or any(
         tolerated(wanted, found)
         for tolerated in (is_refused_anyway, is_lost_anyway, is_left_to_others)
     ):
@@ -92,6 +92,8 @@ def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[D
             yield _verdict(wanted, found, ACCEPTED_BEFORE)
         else:
             yield _verdict(wanted, found, verdict_of(found))
+        yield from _extra_backends(wanted, found, entry)
+    elif _is_taken(wanted, found):
         yield from _extra_backends(wanted, found, entry)
     elif not allows_the_same(wanted, found):
         # The last of the refusing rules decides, so it must not be in the middle that is cut.
@@ -109,6 +111,12 @@ def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[D
         yield from _in_forwarding(wanted, found, entry)
 
 
+def _is_taken(wanted: Handling, found: Handling) -> bool:
+    """Whether third-party rules forward limited sources elsewhere, past the Service's own limit."""
+    is_elsewhere = found.third_party and set(found.backends).isdisjoint(wanted.backends)
+    return is_elsewhere and not allows_the_same(wanted, found)
+
+
 def _not_compared(wanted: Handling, found: Handling) -> tuple[Kind, str] | None:
     """Why the two cannot be compared; None if they can."""
     if Verdict.UNDECIDED in (wanted.verdict, found.verdict):
@@ -118,7 +126,7 @@ def _not_compared(wanted: Handling, found: Handling) -> tuple[Kind, str] | None:
     if found.reason == SAME_PRIORITY:
         return Kind.ORDER_UNKNOWN, found.reason
     is_of_table = any(line.startswith(OF_TABLE) for line in found.lines)
-    kind = Kind.TABLE_UNKNOWN if is_of_table else Kind.NOT_UNDERSTOOD
+    kind = Kind.RULE_UNKNOWN if is_of_table or found.third_party else Kind.NOT_UNDERSTOOD
     return kind, f"unrecognised rules: {found.reason}"
 
 

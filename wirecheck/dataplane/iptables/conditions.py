@@ -10,6 +10,7 @@ from wirecheck.dataplane.rules.steps import IN, OUT, MarkTest, SetTest, SourceTe
 from wirecheck.parse.iptables import Option
 
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
+ROOT = 0
 FULL_MASKS = frozenset({"255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"})
 
 
@@ -206,6 +207,24 @@ class Conditions:
         self.sources.append(SourceTest("packet", text, option.negated))
         return True
 
+    def owner(self, option: Option) -> bool:
+        """--uid-owner and --gid-owner of owner: the node's own programs run as root.
+
+        Packets that the node forwards have no owner; a negated condition matches them.
+        """
+        ids = option.values[0].split("-")
+        is_root = int(ids[0]) == ROOT
+        if is_root:
+            self.sources.append(SourceTest("local", "", option.negated))
+        elif not option.negated:
+            self._only_if(holds=False)
+        return True
+
+    def socket_exists(self, option: Option) -> bool:
+        """--socket-exists of owner: packets that the node forwards have no socket."""
+        self.sources.append(SourceTest("local", "", option.negated))
+        return True
+
     def reverse_path(self, _: Option) -> bool:
         """--invert of rpfilter: a client's packet comes in by the device of the route to it."""
         self._only_if(holds=False)
@@ -257,6 +276,10 @@ READERS: dict[tuple[str, str], Callable[[Conditions, Option], bool]] = {
     ("set", "--match-set"): Conditions.match_set,
     **{("ipvs", name): Conditions.virtual_server for name in ("--vaddr", "--vproto", "--vport")},
     ("nfacct", "--nfacct-name"): Conditions.always,
+    ("owner", "--uid-owner"): Conditions.owner,
+    ("owner", "--gid-owner"): Conditions.owner,
+    ("owner", "--socket-exists"): Conditions.socket_exists,
+    ("owner", "--suppl-groups"): Conditions.always,
     ("rpfilter", "--invert"): Conditions.reverse_path,
     **{
         ("rpfilter", name): Conditions.always

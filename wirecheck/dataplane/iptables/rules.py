@@ -15,6 +15,8 @@ from wirecheck.addresses import canonical
 from wirecheck.dataplane.iptables.conditions import Conditions
 from wirecheck.dataplane.rules.ipsets import Resolve, not_understood
 from wirecheck.dataplane.rules.steps import (
+    BY_PROGRAM,
+    HERE,
     Action,
     Dnat,
     End,
@@ -39,7 +41,9 @@ WITHOUT_EFFECT = frozenset(
 )
 """Targets after which the packet continues. CONNMARK: new connections have no mark to restore."""
 
-NOT_UNDERSTOOD = frozenset({"NETMAP", "TPROXY", "NFQUEUE", "QUEUE", "SYNPROXY", "REDIRECT"})
+NOT_UNDERSTOOD = frozenset({"NETMAP", "SYNPROXY"})
+OF_PROGRAMS = frozenset({"NFQUEUE", "QUEUE", "TPROXY"})
+"""Targets by which a program decides: an intrusion detection system, or a proxy."""
 
 
 NOWHERE = frozenset({"0.0.0.0", "::"})
@@ -136,8 +140,9 @@ def _actions(rule: Rule) -> tuple[Action, ...]:
         return ()
     if name in _PLAIN:
         return (_PLAIN[name],)
-    if name in NOT_UNDERSTOOD:
-        return (Opaque(f"target {name} is not supported"),)
+    if name in NOT_UNDERSTOOD or name in OF_PROGRAMS:
+        unsupported = f"target {name} is not supported"
+        return (Opaque(f"{BY_PROGRAM} ({name})" if name in OF_PROGRAMS else unsupported),)
     if name not in _WITH_OPTIONS:
         return (Jump(name, rule.goto),)
     options = {each.name: each.values for each in rule.target_options}
@@ -170,6 +175,12 @@ def _destination(options: _Options) -> tuple[Action, ...]:
     return (Dnat(canonical(host), int(port or "0")),)
 
 
+def _redirection(options: _Options) -> tuple[Action, ...]:
+    """`--to-ports 8080`; ValueError for ranges."""
+    (port,) = options.get("--to-ports", ("0",))
+    return (Dnat(HERE, int(port)),)
+
+
 def _mark(options: _Options) -> tuple[Action, ...]:
     value, _, mask = options["--set-xmark"][0].partition("/")
     return (SetMark(clear=int(mask or "0xffffffff", 0), flip=int(value, 0)),)
@@ -181,6 +192,7 @@ def _tracking(options: _Options) -> tuple[Action, ...]:
 
 _WITH_OPTIONS: dict[str, Callable[[_Options], tuple[Action, ...]]] = {
     "DNAT": _destination,
+    "REDIRECT": _redirection,
     "MARK": _mark,
     "CT": _tracking,
 }

@@ -217,11 +217,21 @@ class PacketConditions(Conditions):
             self.marks += (MarkTest(int(right), FULL, negated),)
         elif key in DEVICES:
             self.of_device(key, right, negated)
+        elif key in ("skuid", "skgid"):
+            self._owner(right, negated)
         elif key == "pkttype":
             to_host = bool({"host", "unicast"} & set(values_of(right, self.sets)))
             self.only_first(to_host is not negated)
         else:
             raise UnknownError(what)
+
+    def _owner(self, right: Any, negated: bool) -> None:
+        """The owner of a socket: the node's own programs run as root, and nobody else has one."""
+        is_root = bool({0, "root"} & set(values_of(right, self.sets)))
+        if is_root is negated:
+            self.only_first(holds=False)
+        else:
+            self.sources += (SourceTest("local", "", False),)
 
     def _masked(self, what: Any, right: Any, negated: bool) -> None:
         left, mask = what

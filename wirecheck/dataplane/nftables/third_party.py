@@ -27,6 +27,8 @@ from wirecheck.dataplane.nftables.packet_conditions import (
 from wirecheck.dataplane.nftables.rules import mark_of
 from wirecheck.dataplane.nftables.text import NftRuleText
 from wirecheck.dataplane.rules.steps import (
+    BY_PROGRAM,
+    HERE,
     Action,
     Dnat,
     End,
@@ -217,6 +219,11 @@ def _is_relevant(inner: Mapping[str, Any]) -> bool:
     return bool(key == {"meta": {"key": "mark"}})
 
 
+def _redirection(inner: Any) -> Action:
+    """`redirect to :8080`; without a port the packet keeps its own."""
+    return Dnat(HERE, int((inner or {}).get("port", 0)))
+
+
 def _dnat(inner: Mapping[str, Any]) -> Action:
     address = inner.get("addr", "")
     if not isinstance(address, str):
@@ -236,4 +243,7 @@ _ACTIONS: dict[str, Callable[[Any], Action]] = {
     "notrack": lambda _: End(Verdict.UNTRACKED),
     "mangle": mark_of,
     "dnat": _dnat,
+    "redirect": _redirection,
+    "queue": lambda _: Opaque(f"{BY_PROGRAM} (queue)"),
+    "tproxy": lambda _: Opaque(f"{BY_PROGRAM} (tproxy)"),
 }

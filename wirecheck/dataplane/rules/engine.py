@@ -23,6 +23,7 @@ from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.dependencies import Consulted
 from wirecheck.dataplane.rules.flows import Accepted, Flow, Result, merged, only_from, with_mark
 from wirecheck.dataplane.rules.steps import (
+    HERE,
     Action,
     Choose,
     Dnat,
@@ -38,6 +39,9 @@ from wirecheck.dataplane.rules.steps import (
     Step,
 )
 from wirecheck.dataplane.table import RuleText, Verdict
+
+LOOPBACK_ADDRESSES = {4: "127.0.0.1", 6: "::1"}
+"""Represent all addresses of the node, by family."""
 
 MOST_JUMPS = 64
 """Deeper than the kernel allows rule sets to be: a loop."""
@@ -90,7 +94,11 @@ class OfPacket(Question):
 
     def destination_of(self, action: Dnat) -> Backend:
         """Without an address or port, the packet keeps its own."""
-        return Backend(action.address or self.packet.address, action.port or self.packet.port)
+        address = action.address or self.packet.address
+        if address == HERE:
+            # REDIRECT: 127.0.0.1 for the node's own packets, else the address of the device.
+            address = LOOPBACK_ADDRESSES[self.packet.family]
+        return Backend(address, action.port or self.packet.port)
 
 
 class RuleEngine:

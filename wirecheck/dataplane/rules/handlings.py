@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import structs
@@ -12,12 +12,17 @@ from wirecheck.dataplane.clients import Intervals, difference, joined, ranges
 from wirecheck.dataplane.rules.flows import Result, is_refused
 from wirecheck.dataplane.rules.masquerading import ByMark
 from wirecheck.dataplane.rules.sources import Region, Regions
-from wirecheck.dataplane.table import Client, Handling, Masquerade, RuleText, Verdict
+from wirecheck.dataplane.table import Client, Handling, Masquerade, RuleText, Verdict, text_of
 
 EVEN = 1e-4
 """Shares nearer than this part to 1/n are even: probabilities are kept in units of 2^-31."""
 
 ENDS = frozenset({Verdict.DROP, Verdict.REJECT})
+TAKEN = frozenset({Verdict.FORWARD, Verdict.UNTRACKED})
+"""How third-party rules take connections away from those of Services."""
+
+RuleWith = Callable[[str], RuleText | None]
+"""Returns the third-party rule that has a condition; None if Kubernetes' own rules have it."""
 
 TOO_MANY = "its rules distinguish too many kinds of clients"
 MOST_EVIDENCE = 8
@@ -45,12 +50,15 @@ def handlings_of(
     masquerading: Masquerading,
     protocol: str,
     has_policies: bool = True,
+    *,
+    rule_with: RuleWith = lambda _: None,
 ) -> dict[Client, Handling]:
     """One handling for each kind of client that `regions` knows.
 
     `has_policies` says that others have rules there, too: what these refuse under conditions
     of their own is their policy, and left out. So are the clients outside the cluster that
-    third-party rules refuse by their address.
+    third-party rules refuse by their address. `rule_with` returns the third-party rule that has a
+    condition, which is the one to look for where it is not known whether clients match.
     """
     cluster = regions.clients.cluster.get(regions.family, ())
     made: dict[tuple[int, ...], Handling] = {}
@@ -63,7 +71,11 @@ def handlings_of(
         by_client.setdefault(region.client, []).append((region, made[key]))
     return {
         client: _of_kind(
-            parts, regions.family, has_policies, cluster if client is Client.OUTSIDE else None
+            parts,
+            regions.family,
+            has_policies,
+            cluster if client is Client.OUTSIDE else None,
+            rule_with,
         )
         for client, parts in by_client.items()
     }
@@ -100,6 +112,7 @@ def _of_kind(
     family: int,
     has_policies: bool,
     cluster: Intervals | None,
+    rule_with: RuleWith,
 ) -> Handling:
     """One handling for a kind of client from those of its regions.
 
@@ -110,18 +123,45 @@ def _of_kind(
     plain = {region.spans: each for region, each in parts if not region.conditions}
     for region, each in parts:
         if region.conditions and _depends(plain[region.spans], each, has_policies):
-            conditions = ", ".join(sorted(region.conditions))
-            return Handling(
-                Verdict.NOT_UNDERSTOOD,
-                reason=f"it depends on a condition that is not known here: {conditions}",
-                evidence=each.evidence or plain[region.spans].evidence,
-            )
+            if region.is_certain and (taken := _taken(region, each, rule_with)):
+                return taken
+            return _of_unknown_clients(region, each, plain[region.spans], rule_with)
     banned = () if cluster is None else _banned(plain, cluster) or _admitted(plain, cluster)
     if not banned:
         return _by_address(plain, family)
     left = {difference(spans, banned): each for spans, each in plain.items()}
     left.pop((), None)
     return structs.replace(_by_address(left, family), banned=ranges(banned, family))
+
+
+def _taken(region: Region, assumed: Handling, rule_with: RuleWith) -> Handling | None:
+    """The handling of clients that exist for certain, if a third-party rule takes them away."""
+    if assumed.third_party and assumed.verdict in TAKEN:
+        return assumed
+    rules = tuple(each for each in map(rule_with, sorted(region.conditions)) if each is not None)
+    if assumed.verdict is not Verdict.NOTHING or not rules:
+        return None
+    if assumed.third_party:
+        return assumed
+    return structs.replace(assumed, evidence=(rules,), third_party=True, by_source=True)
+
+
+def _of_unknown_clients(
+    region: Region, assumed: Handling, plain: Handling, rule_with: RuleWith
+) -> Handling:
+    """The handling where it is not known which clients match the region's conditions."""
+    evidence = assumed.evidence or plain.evidence
+    known = [rule_with(each) for each in sorted(region.conditions)]
+    rules = tuple(each for each in known if each is not None)
+    lines = {text_of(each) for of in evidence for each in of}
+    if rules and not lines & set(map(text_of, rules)):
+        evidence = (*evidence, rules)
+    return Handling(
+        Verdict.NOT_UNDERSTOOD,
+        reason=f"it depends on a condition that is not known here: {', '.join(region.texts)}",
+        evidence=evidence,
+        third_party=len(rules) == len(known),
+    )
 
 
 def _banned(plain: Mapping[Intervals, Handling], cluster: Intervals) -> Intervals:
@@ -173,6 +213,9 @@ def _by_address(parts: Mapping[Intervals, Handling], family: int) -> Handling:
     if len(groups) == 1:
         return groups[0][0][1]
     handlings = [each for group in groups for _, each in group]
+    obscure = [each for each in handlings if each.verdict is Verdict.NOT_UNDERSTOOD]
+    if obscure:
+        return obscure[0]
     if len({_fate(each)[:-2] for each in handlings}) == 1:
         return structs.replace(handlings[0], masquerade=Masquerade.SOMETIMES)
     kept = [group for group in groups if group[0][1].verdict is not Verdict.DROP]
@@ -215,8 +258,12 @@ def _handling(results: list[Result], masquerading: Masquerading, protocol: str) 
     """The handling of clients for which the rules have exactly these results."""
     obscure = [each for each in results if each.verdict is Verdict.NOT_UNDERSTOOD]
     if obscure:
-        evidence = tuple(each.rules for each in obscure)
-        return Handling(Verdict.NOT_UNDERSTOOD, reason=obscure[0].reason, evidence=evidence)
+        return Handling(
+            Verdict.NOT_UNDERSTOOD,
+            reason=obscure[0].reason,
+            evidence=tuple(each.rules for each in obscure),
+            third_party=all(each.third_party for each in obscure),
+        )
     forwards = [each for each in results if each.backend is not None]
     if not forwards:
         heaviest = max(results, key=lambda each: each.flow.weight, default=None)

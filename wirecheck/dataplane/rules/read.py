@@ -49,11 +49,13 @@ def read_entries(
     for each in on_localhost:
         del packets[each]
     regions = Regions.of(ruleset.family, clients)
+    inner = Regions.of(ruleset.family, clients.of_cluster_ips)
 
     def read(
-        frontend: Frontend, packet: Packet, among: Regions = regions
+        frontend: Frontend, packet: Packet, among: Regions | None = None
     ) -> tuple[Entry, Dependencies | None]:
-        found, dependencies = _handlings(ruleset, packet, among)
+        usual = inner if packet.address in clients.cluster_ips else regions
+        found, dependencies = _handlings(ruleset, packet, among or usual)
         return Entry(frontend, found, programmed_by=by[frontend]), dependencies
 
     entries = cache.entries_of(ruleset, regions, packets, by, read)
@@ -124,7 +126,14 @@ def _handlings(
         consulted = Consulted()
         try:
             sent = _sent(ruleset, packet, regions, consulted)
-            found = handlings_of(sent, regions, ruleset.masquerading, packet.protocol, has_policies)
+            found = handlings_of(
+                sent,
+                regions,
+                ruleset.masquerading,
+                packet.protocol,
+                has_policies,
+                rule_with=ruleset.rule_with,
+            )
             if are_accepted(found):
                 past = _sent(ruleset, packet, regions, consulted, past_accepts=True)
                 found = with_decisive(found, past, regions)

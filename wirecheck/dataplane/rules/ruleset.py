@@ -149,6 +149,18 @@ class Ruleset:
                     found.setdefault(name, {}).update(tests)
         return {name: tuple(beside.values()) for name, beside in found.items()}
 
+    def rule_with(self, condition: str) -> RuleText | None:
+        """The third-party rule with a condition on clients; None if Kubernetes' rules have it."""
+        found: RuleText | None = None
+        for chains in self.chains.values():
+            for chain in chains.all.values():
+                for step in chain.steps:
+                    if any(each.name == condition for each in step.sources):
+                        if not chains.is_third_party(chain.name):
+                            return None
+                        (found,) = chains.named((step.rule,))
+        return found
+
     @cached_property
     def hooks(self) -> tuple[object, ...]:
         """Equal for rule sets with the same hooks in the same order."""

@@ -50,6 +50,13 @@ class Region(NamedTuple):
     """The unrecognised conditions that they are assumed to match, and those on their interface."""
     interfaces: frozenset[str] | None = None
     """The interfaces by which they may come in; None if the node's interfaces are not known."""
+    is_certain: bool = False
+    """Whether there are such clients for certain: the condition is on the node's uplink."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The conditions, as in rules."""
+        return sorted(each.removeprefix("other ") for each in self.conditions)
 
 
 class Regions:
@@ -177,12 +184,28 @@ class Regions:
                 if spans
             )
             return Regions(self.family, self.clients, pieces, self.conditions)
-        parts = _by_interface if self._has_interfaces(test) else _assumed_both_ways
-        assumed = tuple(part for region in self.regions for part in parts(region, test))
+        assumed = tuple(part for each in self.regions for part in self._parts(each, test))
         return Regions(self.family, self.clients, assumed, self.conditions | {test.name})
 
-    def _has_interfaces(self, test: SourceTest) -> bool:
-        return test.kind == IN and self.clients.interfaces is not None
+    def _parts(self, region: Region, test: SourceTest) -> Iterator[Region]:
+        """The region without a condition, and with it."""
+        if test.kind != IN:
+            yield from _assumed_both_ways(region, test)
+            return
+        is_uplink = bool(self.clients.uplink) and test.names_device(self.clients.uplink)
+        if is_uplink and region.client in self.clients.never_by_uplink:
+            yield region
+            return
+        known = self.clients.interfaces is not None
+        is_certain = (
+            is_uplink
+            and self.clients.is_uplink_certain
+            and region.client is Client.OUTSIDE
+            and not region.conditions
+        )
+        for part in (_by_interface if known else _assumed_both_ways)(region, test):
+            is_new = part.conditions != region.conditions
+            yield part._replace(is_certain=is_certain) if is_new else part
 
 
 def _assumed_both_ways(region: Region, test: SourceTest) -> Iterator[Region]:

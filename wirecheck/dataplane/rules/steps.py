@@ -94,10 +94,18 @@ class SetMark(Struct, frozen=True, gc=False):
 
 
 class Dnat(Struct, frozen=True, gc=False):
-    """The connection goes to this backend; port 0 keeps the port."""
+    """The connection goes to this backend; port 0 keeps the port. The address may be `HERE`."""
 
     address: str
     port: int
+
+
+HERE = "this node"
+"""Instead of an address of `Dnat`: the node's own, by which a program on it gets the packet."""
+
+
+BY_PROGRAM = "a program gets them, and decides"
+"""How the text of `Opaque` begins where a program on the node decides about packets."""
 
 
 class End(Struct, frozen=True, gc=False):
