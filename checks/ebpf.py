@@ -1,7 +1,20 @@
 """eBPF: the maps by which Cilium forwards, and how full they are."""
 
-from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Limits, Threshold, check
+from collections.abc import Iterable, Iterator
+
+from wirecheck.catalogue import (
+    CONCLUSIVE,
+    Fact,
+    Finding,
+    Findings,
+    Level,
+    Limits,
+    Threshold,
+    check,
+)
+from wirecheck.catalogue.settling import CUSTOM_OBJECTS
 from wirecheck.model.node import Node
+from wirecheck.node.cilium_addresses import AddressMismatch
 
 USE = Limits(
     warn=Threshold("ebpf.use_warn", 75, "%", "a rollout can take the last quarter of a map"),
@@ -16,6 +29,12 @@ FIXED = FIND + (
     "Cilium has no setting for the size of this map: find out which entries are not needed, and "
     "what has created them."
 )
+
+RESTART = (
+    "Restart Cilium's agent on {node}, which writes the map again when it starts; connections go "
+    "on meanwhile: `kubectl -n {cni_namespace} delete pod {cni_pod}`. "
+)
+OF_ADDRESSES = (Fact.EBPF_MAPS, Fact.API, Fact.NETNS)
 
 
 @check(
@@ -55,3 +74,79 @@ def map_usage(node: Node) -> Findings:
             yield Finding(each, expected="all entries", found=each.found, inconclusive=why)
         else:
             yield CONCLUSIVE
+
+
+@check(
+    settles=CUSTOM_OBJECTS,
+    remedy=RESTART + "To compare by hand: `kubectl -n {cni_namespace} exec {cni_pod} -- cilium-dbg "
+    "bpf ipcache list`, and `kubectl get ciliumendpoints -A`.",
+    facts=OF_ADDRESSES,
+)
+def pod_identities(node: Node) -> Findings:
+    """Cilium's ipcache on the node has the identity of every pod's address, and of no other.
+
+    Policies allow identities, not addresses. With another identity, a pod is let in where it must
+    not, or is refused. Without an entry, it counts as a part of the range around it, which no
+    policy for pods allows. A stale entry gives the next pod with that address foreign rights.
+
+    Except: pods whose CiliumEndpoint does not exist, or may not be read, and other clusters of a
+    ClusterMesh.
+
+    See: https://docs.cilium.io/en/stable/network/ebpf/maps/
+         https://docs.cilium.io/en/stable/gettingstarted/terminology/
+    """
+    yield from _findings(node.cilium_addresses.identities)
+    yield from _findings(node.cilium_addresses.stale)
+
+
+@check(
+    settles=CUSTOM_OBJECTS,
+    counts=True,
+    remedy=RESTART + "To compare by hand: `kubectl -n {cni_namespace} exec {cni_pod} -- cilium-dbg "
+    "bpf ipcache list`, and `kubectl get nodes -o wide`.",
+    facts=OF_ADDRESSES,
+)
+def tunnel_endpoints(node: Node) -> Findings:
+    """Cilium sends packets for each pod through the tunnel to the pod's own node.
+
+    Packets that go to another node, or to none, are lost. Only connections from this node fail.
+
+    Except: nodes without a tunnel, and addresses to which Cilium sends without it.
+
+    See: https://docs.cilium.io/en/stable/network/concepts/routing/
+    """
+    yield from _findings(node.cilium_addresses.tunnels)
+    if node.cilium_addresses.decides_tunnels:
+        yield CONCLUSIVE
+
+
+@check(
+    settles=CUSTOM_OBJECTS,
+    remedy=RESTART + "To compare by hand: `kubectl -n {cni_namespace} exec {cni_pod} -- cilium-dbg "
+    "bpf endpoint list`.",
+    facts=OF_ADDRESSES,
+)
+def pod_endpoints(node: Node) -> Findings:
+    """Cilium delivers packets for each pod of the node to the pod's own device.
+
+    Without an endpoint nothing reaches the pod, although it is Running. A pod that was started
+    before Cilium has none, and no policy applies to it.
+
+    Except: pods in a sandbox of their own, such as a virtual machine.
+
+    See: https://docs.cilium.io/en/stable/network/ebpf/maps/
+    """
+    yield from _findings(node.cilium_addresses.devices)
+    yield from _findings(node.cilium_addresses.stale_endpoints)
+
+
+def _findings(mismatches: Iterable[AddressMismatch]) -> Iterator[Finding]:
+    for each in mismatches:
+        yield Finding(
+            each,
+            expected=each.expected,
+            found=each.found,
+            level=Level.FAIL if each.is_harmful else Level.WARN,
+            key=each.address,
+            inconclusive=each.inconclusive,
+        )

@@ -2,6 +2,7 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,16 +19,35 @@ def small() -> SmallCluster:
     return SmallCluster()
 
 
+Change = Callable[[str, Document], None]
+
+
 @pytest.fixture
 def with_maps(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a copy of a recording that has the maps, with a change to the document of each node."""
+    """Makes a copy of a recording that has the maps, with a change to the document of each node.
 
-    def make(recording: str, change: Callable[[str, Document], None] = lambda *_: None) -> Path:
+    `api` changes the API objects, to which the CiliumEndpoints are added.
+    """
+
+    def make(
+        recording: str,
+        change: Change = lambda *_: None,
+        api: Callable[[Document], None] = lambda _: None,
+    ) -> Path:
         def both(name: str, document: Document) -> None:
-            file = MAPS / recording / f"{name}.json.gz"
-            document["ebpf"] = json.loads(gzip.decompress(file.read_bytes()))
+            document["ebpf"] = _read(MAPS / recording / f"{name}.json.gz")
             change(name, document)
 
-        return changed(FOLDER / f"cilium-{recording}", tmp_path / recording, both)
+        folder = changed(FOLDER / f"cilium-{recording}", tmp_path / recording, both)
+        file = folder / "look-1" / "api.json.gz"
+        objects = _read(file)
+        objects["ciliumEndpoints"] = _read(MAPS / recording / "endpoints.json.gz")
+        api(objects)
+        file.write_bytes(gzip.compress(json.dumps(objects).encode(), 1))
+        return folder
 
     return make
+
+
+def _read(file: Path) -> Any:
+    return json.loads(gzip.decompress(file.read_bytes()))

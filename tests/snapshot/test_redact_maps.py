@@ -8,11 +8,12 @@ from msgspec.structs import replace
 
 from tests.dataplane.ebpf.recorded_maps import maps_of
 from wirecheck.addresses import IPAddress
-from wirecheck.dataplane.ebpf.layouts import LAYOUTS
+from wirecheck.dataplane.ebpf.known_addresses import endpoints_of, ipcache_of
+from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS
 from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 from wirecheck.snapshot.redact_addresses import AddressMap
-from wirecheck.snapshot.redact_maps import ADDRESSES, redacted_map
+from wirecheck.snapshot.redact_maps import ADDRESSES, OF_BOTH_FAMILIES, redacted_map
 
 
 @pytest.fixture
@@ -27,6 +28,44 @@ def redacted(addresses: AddressMap, document: EbpfMaps) -> EbpfMaps:
 
 def test_every_layout_has_its_place_of_addresses() -> None:
     assert ADDRESSES.keys() == LAYOUTS.keys()
+    assert OF_BOTH_FAMILIES.keys() == ADDRESS_LAYOUTS.keys()
+
+
+@pytest.mark.parametrize("recording", ["healthy", "dual-stack"])
+def test_the_maps_of_addresses_keep_everything_else(addresses: AddressMap, recording: str) -> None:
+    before = maps_of(recording, "td-w1")
+    after = redacted(addresses, before)
+
+    def text(known: str) -> str:
+        return str(addresses.address(ip_address(known))) if known else ""
+
+    old, new = ipcache_of(before), ipcache_of(after)
+    assert dict(new.addresses) == {
+        text(address): known._replace(tunnel=text(known.tunnel))
+        for address, known in old.addresses.items()
+    }
+    assert {length for _, length in new.ranges} == {length for _, length in old.ranges}
+    assert any(each.tunnel for each in new.ranges.values())
+    assert dict(endpoints_of(after)) == {
+        text(address): known for address, known in endpoints_of(before).items()
+    }
+
+
+def test_macs_are_left_out(addresses: AddressMap) -> None:
+    before = maps_of("healthy", "td-w1")
+    (entries,) = (each.entries for each in before.maps if each.name == "cilium_lxc")
+    mac = bytes.fromhex("0e125c52e2cc")  # of shop/gateway
+    assert mac in base64.b64decode(entries)
+    after = redacted(addresses, before)
+    assert not any(mac in base64.b64decode(each.entries) for each in after.maps)
+
+
+@pytest.mark.parametrize("name", ["cilium_ipcache_v2", "cilium_lxc"])
+def test_an_unknown_family_may_have_an_address_anywhere(addresses: AddressMap, name: str) -> None:
+    (key, value) = next((k, v) for own, k, v in ADDRESS_LAYOUTS if own == name)
+    data = base64.b64encode(bytes(key + value)).decode()
+    odd = EbpfMap(name, 1, key, value, 10, count=1, entries=data)
+    assert redacted_map(addresses, "little", odd).entries == ""
 
 
 def addresses_in(found: CiliumMaps) -> set[IPAddress]:

@@ -22,6 +22,7 @@ from wirecheck.node.block_routes import BlockRoutes, MisroutedPods
 from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.calico_overlay import CalicoOverlay, is_in_force
 from wirecheck.node.calico_sets import CalicoSets
+from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.cilium_services import CiliumServices
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
@@ -426,6 +427,11 @@ class Node:
     def ebpf_map_usage(self) -> EbpfMapUsage:
         """How full Cilium's eBPF maps are."""
         return EbpfMapUsage(self.seen, self.cilium)
+
+    @cached_property
+    def cilium_addresses(self) -> CiliumAddresses:
+        """Who has which address by Cilium's eBPF maps."""
+        return CiliumAddresses(self.seen, self.ebpf_map_usage, self.namespaces)
 
     @cached_property
     def dataplane(self) -> Dataplane:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from wirecheck.addresses import IPNetwork, contains, network
 from wirecheck.api_index.calico_blocks import AddressBlocks
+from wirecheck.api_index.cilium_endpoints import PodAddresses
 from wirecheck.api_index.cilium_services import CiliumPort, cilium_ports
 from wirecheck.api_index.cluster_dns import ClusterDns, cluster_dns
 from wirecheck.api_index.destinations import Destinations
@@ -244,6 +245,11 @@ class ClusterSeen:
     def cilium_ports(self) -> tuple[CiliumPort, ...]:
         """The same as Cilium reads them; `service_index` names Services that are invalid."""
         return cilium_ports(self.services.values(), self.slices, [])
+
+    @cached_property
+    def pod_addresses(self) -> PodAddresses:
+        """The addresses of the cluster's pods, with their identities in Cilium."""
+        return PodAddresses(self.pods, self.api.cilium_endpoints, self.pod_index.helpers)
 
     @cached_property
     def follows_topology(self) -> bool | None:

@@ -15,7 +15,7 @@ from wirecheck.node.table_usage import TableUsage
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 from wirecheck.text import plural
 
-NOT_COUNTED = "it was recorded before the entries of eBPF maps were counted"
+NOT_COUNTED = "it was recorded before all eBPF maps of Cilium were read"
 SETTINGS: Mapping[str, str] = {
     r"cilium_lb.*": "bpf-lb-map-max",
     r"cilium_ct[46]_.*": "bpf-ct-global-tcp-max",
@@ -57,8 +57,8 @@ class EbpfMapUsage:
     cilium: CiliumServices
 
     @cached_property
-    def _document(self) -> EbpfMaps:
-        """Raises NotApplicable without maps, and FactMissingError if Cilium's are not readable."""
+    def document(self) -> EbpfMaps:
+        """The maps. Raises NotApplicable without any, FactMissingError if they are not readable."""
         read = self.seen.required(self.seen.facts.ebpf, Fact.EBPF_MAPS, NOT_COUNTED)
         if not read.maps and not self.cilium.forwards:
             raise NotApplicable("no eBPF map of Cilium is pinned on the node")
@@ -69,7 +69,7 @@ class EbpfMapUsage:
     @property
     def maps(self) -> Iterator[MapUsage]:
         """Every map whose entries were read or counted."""
-        for each in self._document.maps:
+        for each in self.document.maps:
             if not each.problem and each.max_entries:
                 why = "" if each.is_complete else _incomplete(each)
                 part = self.seen.part(each.name)
@@ -78,10 +78,10 @@ class EbpfMapUsage:
     @property
     def unread(self) -> Iterator[tuple[Ref, str]]:
         """What could not be counted, with the reason."""
-        for each in self._document.maps:
+        for each in self.document.maps:
             if each.problem:
                 yield self.seen.part(each.name), f"{each.name}: {each.problem}"
-        if number := self._document.not_counted:
+        if number := self.document.not_counted:
             pins = plural(number, "further pin")
             yield self.seen.part("eBPF maps"), f"{pins} were not read within a limit of the visit"
 

@@ -8,6 +8,7 @@ a field that is not named there is dropped on reading.
 from __future__ import annotations
 
 from wirecheck.snapshot.objects.calico_block import BlockAffinityObject, IpamBlockObject
+from wirecheck.snapshot.objects.cilium_endpoint import CiliumEndpointObject
 from wirecheck.snapshot.objects.cluster_role import ClusterRoleBindingObject, ClusterRoleObject
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
@@ -63,6 +64,8 @@ class ApiObjects(ApiStruct, frozen=True, weakref=True):
     ipam_blocks: list[IpamBlockObject] = []
     block_affinities: list[BlockAffinityObject] = []
     felix_configurations: list[FelixConfigurationObject] = []
+    cilium_endpoints: list[CiliumEndpointObject] = []
+    """None without Cilium, if they could not be read, and in recordings of older versions."""
     config_maps: list[ConfigMapObject] = []
     cluster_roles: list[ClusterRoleObject] = []
     cluster_role_bindings: list[ClusterRoleBindingObject] = []

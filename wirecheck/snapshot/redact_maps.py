@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
@@ -40,7 +40,38 @@ ADDRESSES: Mapping[tuple[str, int, int], Where | None] = {
     ("cilium_lb6_source_range", 24, 1): Where(8, 16, is_range=True),
     ("cilium_lb_affinity_match", 8, 1): None,
 }
-"""The maps whose entries are collected, by name, key size and value size."""
+"""The load balancer's maps, by name, key size and value size; None for one without addresses."""
+
+Change = Callable[[bytes, int | None], bytes]
+"""Replaces the bytes of an address, or those of a range whose prefix has a length."""
+
+
+def _in_ipcache(change: Change, byte_order: str, entry: bytes) -> bytes | None:
+    """The address by its family, which stands before it, and the tunnel endpoint by a flag."""
+    size, of_tunnel = SIZES.get(entry[7]), SIZES[2] if entry[47] & TUNNEL_IS_IPV6 else SIZES[1]
+    if size is None:
+        return None
+    length = int.from_bytes(entry[:4], "little" if byte_order == "little" else "big") - OTHER_BITS
+    address = change(entry[8 : 8 + size], length).ljust(16, b"\0")
+    tunnel = change(entry[28 : 28 + of_tunnel], None).ljust(16, b"\0")
+    return entry[:8] + address + entry[24:28] + tunnel + entry[44:]
+
+
+def _in_endpoints(change: Change, _: str, entry: bytes) -> bytes | None:
+    """The address by its family, which stands behind it. MACs are left out."""
+    size = SIZES.get(entry[16])
+    if size is None:
+        return None
+    return change(entry[:size], None).ljust(16, b"\0") + entry[16:36] + bytes(16) + entry[52:]
+
+
+SIZES = {1: 4, 2: 16}
+"""The bytes of an address, by the numbers that the maps have for families."""
+TUNNEL_IS_IPV6 = 1 << 2
+OF_BOTH_FAMILIES: Mapping[tuple[str, int, int], Callable[[Change, str, bytes], bytes | None]] = {
+    ("cilium_ipcache_v2", 24, 24): _in_ipcache,
+    ("cilium_lxc", 20, 48): _in_endpoints,
+}
 
 OTHER_BITS = 32
 """A prefix length counts the bits of the id before the address."""
@@ -51,33 +82,41 @@ def redacted_map(addresses: AddressMap, byte_order: str, found: EbpfMap) -> Ebpf
     key = (found.name, found.key_size, found.value_size)
     if not found.entries or (key in ADDRESSES and ADDRESSES[key] is None):
         return found
-    where = ADDRESSES.get(key)
     try:
         data = base64.b64decode(found.entries, validate=True)
     except (binascii.Error, ValueError):
         data = b""
     size = found.key_size + found.value_size
-    if where is None or len(data) != found.count * size:
+    change = _change_of(addresses, byte_order, key)
+    if change is None or len(data) != found.count * size:
         return replace(found, entries="")
-    change = partial(_changed, addresses, where, byte_order, {})
-    entries = sorted(map(change, _pieces(data, size)))
-    return replace(found, entries=base64.b64encode(b"".join(entries)).decode())
+    entries = [change(each) for each in _pieces(data, size)]
+    known = sorted(each for each in entries if each is not None)
+    if len(known) < len(entries):
+        return replace(found, entries="")
+    return replace(found, entries=base64.b64encode(b"".join(known)).decode())
 
 
 def _pieces(data: bytes, size: int) -> Iterator[bytes]:
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def _changed(
-    addresses: AddressMap, where: Where, byte_order: str, known: dict[bytes, bytes], entry: bytes
-) -> bytes:
+def _change_of(
+    addresses: AddressMap, byte_order: str, key: tuple[str, int, int]
+) -> Callable[[bytes], bytes | None] | None:
+    """What replaces an entry of the map; None for an unknown layout."""
+    change = lru_cache(maxsize=200_000)(partial(_replacement, addresses))
+    if own := OF_BOTH_FAMILIES.get(key):
+        return partial(own, change, byte_order)
+    where = ADDRESSES.get(key)
+    return partial(_changed, change, where, byte_order) if where else None
+
+
+def _changed(change: Change, where: Where, byte_order: str, entry: bytes) -> bytes:
     end = where.offset + where.size
-    old = entry[where.offset : end]
-    key = entry[:4] + old if where.is_range else old
-    if key not in known:
-        length = int.from_bytes(entry[:4], "little" if byte_order == "little" else "big")
-        known[key] = _replacement(addresses, old, length - OTHER_BITS if where.is_range else None)
-    return entry[: where.offset] + known[key] + entry[end:]
+    length = int.from_bytes(entry[:4], "little" if byte_order == "little" else "big")
+    new = change(entry[where.offset : end], length - OTHER_BITS if where.is_range else None)
+    return entry[: where.offset] + new + entry[end:]
 
 
 def _replacement(addresses: AddressMap, old: bytes, length: int | None) -> bytes:

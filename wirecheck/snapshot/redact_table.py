@@ -142,6 +142,7 @@ FIELDS: Mapping[str, str] = {
     "SnapshotIndex.dns_domain": DOMAIN,
     "IpPoolSpec.cidr": OPAQUE,
     "FelixConfigurationSpec.*": KEEP,
+    "CiliumAddress.*": OPAQUE,
     "IpamBlockSpec.cidr": OPAQUE,
     "BlockAffinitySpec.cidr": OPAQUE,
     "BlockAffinitySpec.node": NAME,

@@ -352,3 +352,43 @@ def test_what_a_version_of_calico_does_not_have_is_no_problem(server: ApiServer,
 
     assert len(api.read().ip_pools) == 1
     assert not [each for each in api.problems if CALICO_RULE in each]
+
+
+ENDPOINTS = "/apis/cilium.io/v2/ciliumendpoints"
+
+
+def test_endpoints_of_cilium_are_reduced_to_addresses_and_identity(
+    server: ApiServer, api: Api
+) -> None:
+    server.lists[ENDPOINTS] = [
+        {
+            "metadata": {"name": "web", "namespace": "shop", "annotations": {"a": "secret"}},
+            "status": {
+                "id": 229,
+                "identity": {"id": 17193, "labels": ["k8s:app=secret"]},
+                "networking": {"addressing": [{"ipv4": "10.0.0.9"}], "node": "192.0.2.1"},
+                "policy": {"secret": True},
+            },
+        },
+        {"metadata": {"name": "new", "namespace": "shop"}, "status": None},
+    ]
+    server.objects["/apis"] = groups("apps")
+    assert api.read().cilium_endpoints == []
+
+    server.objects["/apis"] = groups("cilium.io")
+    server.lists[POLICIES] = []
+    read = api.read()
+    web, new = read.cilium_endpoints
+    assert (web.status.identity.id, web.status.networking.addressing[0].ipv4) == (17193, "10.0.0.9")
+    assert new.status.identity.id == 0
+    assert b"secret" not in msgspec.json.encode(read)
+    assert not [each for each in api.problems if "ciliumendpoints" in each]
+
+
+def test_endpoints_of_cilium_that_may_not_be_read_are_a_note(server: ApiServer, api: Api) -> None:
+    server.objects["/apis"] = groups("cilium.io")
+    server.lists[POLICIES] = []
+    server.script(ENDPOINTS, status(403, "no"))
+
+    assert api.read().cilium_endpoints == []
+    assert any('resources: ["ciliumendpoints"]' in each for each in api.problems)

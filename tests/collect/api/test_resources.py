@@ -7,6 +7,7 @@ import yaml
 from wirecheck.collect.api.policies import rules
 from wirecheck.collect.api.resources import (
     CALICO_RULE,
+    CILIUM_ENDPOINTS,
     CONFIG_MAPS,
     DAEMON_SETS,
     DNS_ROLE,
@@ -30,6 +31,7 @@ def test_the_documented_role_is_what_is_read_and_no_more() -> None:
         *(resource.rule for resource in (*RESOURCES, DAEMON_SETS, RUNTIME_CLASSES, NAMESPACES)),
         *rules(),
         CALICO_RULE,
+        CILIUM_ENDPOINTS.rule,
         *(
             rule("", "configmaps", name)
             for name in (*CONFIG_MAPS, *MOUNTED_COREFILES, *MASQUERADING)

@@ -16,13 +16,15 @@ import msgspec
 import pytest
 
 from wirecheck.collect.on_node import bpf_calls, ebpf_maps
-from wirecheck.dataplane.ebpf.layouts import LAYOUTS, NAMES
+from wirecheck.dataplane.ebpf.known_addresses import ipcache_of
+from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS, NAMES, OF_ADDRESSES
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 
 CREATE, UPDATE, PIN = 0, 2, 6
 HASH, ARRAY, LRU_HASH, TRIE = 1, 2, 9, 11
 NO_PREALLOCATION = 1
 SERVICES, RANGES = "cilium_lb4_services_v2", "cilium_lb4_source_range"
+KEPT = (SERVICES, RANGES, "cilium_ipcache_v2")
 POLICY, CONNECTIONS = "cilium_policy_v3_00189", "cilium_ct4_global"
 PINS = "/sys/fs/bpf/tc/globals"
 
@@ -71,6 +73,8 @@ def make_and_read(entries: int) -> None:
     connections = make(CONNECTIONS, LRU_HASH, 14, 56, 2 * entries)
     for number in range(entries // 2):
         put(connections, struct.pack("=I10x", number), bytes(56))
+    addresses = make("cilium_ipcache_v2", TRIE, 24, 24, 100)
+    put(addresses, struct.pack("=IHxB16s", 64, 0, 1, bytes([10, 0, 0, 9])), bytes(24))
     make("cilium_node_map_v2", HASH, 20, 4, 10)
     make("cilium_nodeport_neigh4", LRU_HASH, 4, 8, 10)
     make("cilium_lb4_backends_v3", ARRAY, 4, 12, 10)
@@ -116,7 +120,9 @@ def test_maps_are_read_in_batches_and_one_by_one() -> None:
         assert not document.problem
         assert document.byte_order == sys.byteorder
         by_name = {each.name: each for each in document.maps}
-        assert set(by_name) == {SERVICES, RANGES, POLICY, CONNECTIONS, "cilium_node_map_v2"}
+        assert set(by_name) == {*KEPT, POLICY, CONNECTIONS, "cilium_node_map_v2"}
+        (address,) = ipcache_of(document).addresses
+        assert address == "10.0.0.9"
         read = by_name[SERVICES]
         assert (read.key_size, read.value_size, read.max_entries) == (12, 12, 2 * entries)
         expected = sorted(key + value for key, value in map(service, range(entries)))
@@ -133,7 +139,7 @@ def test_maps_are_read_in_batches_and_one_by_one() -> None:
     assert (limited[SERVICES].count, limited[SERVICES].is_complete) == (5, False)
     assert not limited[CONNECTIONS].is_complete
     late = {each.name for each in documents[3].maps}
-    assert (late, documents[3].not_counted) == ({SERVICES, RANGES}, 4)
+    assert (late, documents[3].not_counted) == (set(KEPT), 4)
 
 
 def test_a_node_without_pinned_maps_names_the_folder(
@@ -210,6 +216,8 @@ def test_another_architecture_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_map_that_is_decoded_is_sent() -> None:
     assert all(ebpf_maps.KEPT.fullmatch(name) for name, _, _ in LAYOUTS)
     assert all(NAMES.fullmatch(name) for name, _, _ in LAYOUTS)
+    assert all(ebpf_maps.OF_ADDRESSES.fullmatch(name) for name, _, _ in ADDRESS_LAYOUTS)
+    assert all(OF_ADDRESSES.fullmatch(name) for name, _, _ in ADDRESS_LAYOUTS)
 
 
 def test_maps_are_opened_read_only(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:

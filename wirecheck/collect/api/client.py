@@ -32,9 +32,10 @@ from wirecheck.collect.api.errors import (
     UnrecognisedError,
 )
 from wirecheck.collect.api.lenient import decoded_items
-from wirecheck.collect.api.policies import has_calico, read_policies
+from wirecheck.collect.api.policies import has_calico, has_cilium, read_policies
 from wirecheck.collect.api.resources import (
     CALICO_RESOURCES,
+    CILIUM_ENDPOINTS,
     DAEMON_SETS,
     DNS_ROLE,
     NAMESPACES,
@@ -178,6 +179,7 @@ class Api:
             **self._roles_of_dns(),
             **policies,
             **(self._of_calico() if has_calico(policies) else {}),
+            cilium_endpoints=self._if_it_exists(CILIUM_ENDPOINTS) if has_cilium(policies) else [],
             daemon_sets=self._if_it_exists(DAEMON_SETS),
             runtime_classes=self._if_it_exists(RUNTIME_CLASSES),
             namespaces=self._if_it_exists(NAMESPACES),

@@ -50,6 +50,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 
 
 CALICO_KINDS = frozenset(GROUPS["crd.projectcalico.org"].values())
+CILIUM_KINDS = frozenset(GROUPS["cilium.io"].values())
 
 
 class RawPolicy(Struct, frozen=True):
@@ -142,6 +143,11 @@ def read_policies(
 def has_calico(policies: Mapping[str, Any]) -> bool:
     """Whether the server has Calico's API group, by what `read_policies` returned."""
     return not CALICO_KINDS.isdisjoint(policies.get("policy_kinds", ()))
+
+
+def has_cilium(policies: Mapping[str, Any]) -> bool:
+    """Whether the server has Cilium's API group."""
+    return not CILIUM_KINDS.isdisjoint(policies.get("policy_kinds", ()))
 
 
 def projected_policy(raw: RawPolicy, group: str, kind: str) -> OtherPolicyObject:

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from wirecheck.network.registry import CONFIG_MAP_KEYS, FURTHER_KEYS
 from wirecheck.snapshot.objects.calico_block import BlockAffinityObject, IpamBlockObject
+from wirecheck.snapshot.objects.cilium_endpoint import CiliumEndpointObject
 from wirecheck.snapshot.objects.config_map import ConfigMapObject
 from wirecheck.snapshot.objects.daemon_set import DaemonSetObject
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
@@ -171,6 +172,18 @@ CALICO_RESOURCES = tuple(
     for plural, (kind, projection, attribute) in CALICO_TYPES.items()
 )
 """Read only in clusters that have Calico's API group."""
+
+CILIUM_ENDPOINTS = Resource(
+    "ciliumendpoints",
+    "CiliumEndpoint",
+    "cilium.io",
+    "/apis/cilium.io/v2/ciliumendpoints",
+    CiliumEndpointObject,
+    "cilium_endpoints",
+    required=False,
+    watched=False,
+)
+"""Read only in clusters that have Cilium's API group."""
 
 COREFILE = "Corefile"
 USUAL_COREFILE = "coredns"

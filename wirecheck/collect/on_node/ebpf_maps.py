@@ -25,6 +25,8 @@ KEPT = re.compile(
     r"|cilium_lb_affinity_match(?:_v\d+)?"
 )
 """The maps that decide where connections to Services go, of any version."""
+OF_ADDRESSES = re.compile(r"cilium_(?:ipcache|lxc)(?:_v\d+)?")
+"""The maps of who has an address. Older programs only counted their entries."""
 PINNED = re.compile(r"cilium_\w{1,60}", re.ASCII)
 OF_CONNECTIONS = re.compile(r"cilium_(?:ct|ct_any|snat_v)[46]_(?:global|external)")
 """LRU maps whose oldest entries are in use: a full one breaks connections."""
@@ -62,6 +64,7 @@ def read_all(seconds: float) -> JsonObject:
         document["problem"] = folder
         return document
     left = MOST_BYTES
+    kept += filter(OF_ADDRESSES.fullmatch, names)
     for name in kept[:MOST_MAPS]:
         found = _map("%s/%s" % (folder, name), name, left, ends)
         if found is not None:

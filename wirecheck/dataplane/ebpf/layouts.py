@@ -1,4 +1,4 @@
-"""What keys and values of Cilium's load balancer maps mean, by name, key size and value size.
+"""What keys and values of Cilium's maps mean, by name, key size and value size.
 
 Cilium's maps carry no type information (BTF). The suffix of a name is the version of its layout:
 a change of layout or meaning changes the name. All of these were read on real nodes of Cilium 1.20
@@ -27,6 +27,8 @@ class Subject(StrEnum):
     REVERSE_NAT = "reverse_nat"
     SOURCE_RANGES = "source_range"
     AFFINITY = "affinity_match"
+    IPCACHE = "ipcache"
+    ENDPOINTS = "lxc"
 
 
 NAMES = re.compile(
@@ -34,6 +36,8 @@ NAMES = re.compile(
     r"(?P<subject>services|backends|reverse_nat|source_range|affinity_match)(_v\d+)?"
 )
 """The maps that decide where connections to Services go, of any version."""
+OF_ADDRESSES = re.compile(r"cilium_(?P<subject>ipcache|lxc)(?P<family>)(_v\d+)?")
+"""The maps of who has an address: any pod or node, and the pods of the node itself."""
 
 
 class Layout(NamedTuple):
@@ -50,7 +54,10 @@ class Layout(NamedTuple):
         return Struct(("<" if byte_order == "little" else ">") + self.fields)
 
 
-LAYOUTS: Mapping[tuple[str, int, int], Layout] = {
+Key = tuple[str, int, int]
+"""The name of a map, the size of its keys and that of its values."""
+
+LAYOUTS: Mapping[Key, Layout] = {
     # address, port, slot (0 is the frontend), protocol, scope;
     # backend or seconds of affinity, backends, reverse NAT id, flags, more flags, backends left out
     ("cilium_lb4_services_v2", 12, 12): Layout(Subject.SERVICES, 4, "4sHHBB2xIHHBBH"),
@@ -67,13 +74,25 @@ LAYOUTS: Mapping[tuple[str, int, int], Layout] = {
     # backend, reverse NAT id; nothing
     ("cilium_lb_affinity_match", 8, 1): Layout(Subject.AFFINITY, 0, "IH2xx"),
 }
+"""Of the load balancer's maps."""
+
+ADDRESS_LAYOUTS: Mapping[Key, Layout] = {
+    # prefix length with the 32 bits before the address, cluster, family, address;
+    # identity, tunnel endpoint, key of encryption, flags
+    ("cilium_ipcache_v2", 24, 24): Layout(Subject.IPCACHE, 0, "IHxB16sI16s2xBB"),
+    # address, family; index of the device, number of the endpoint, flags, MACs, identity
+    ("cilium_lxc", 20, 48): Layout(Subject.ENDPOINTS, 0, "16sB3xI2xHI4x16xI12x"),
+}
 
 TRIED = "Cilium 1.20"
 
 
 def layout_of(found: EbpfMap) -> Layout:
-    """The layout of a map. Raises ParseError for one that is not known."""
-    layout = LAYOUTS.get((found.name, found.key_size, found.value_size))
+    """The layout of a map. Raises ParseError for one that is not known, or was not read."""
+    if found.problem:
+        raise ParseError(f"eBPF map {found.name}: {found.problem}")
+    key = (found.name, found.key_size, found.value_size)
+    layout = LAYOUTS.get(key) or ADDRESS_LAYOUTS.get(key)
     if layout is None:
         raise ParseError(
             f"eBPF map {found.name} with keys of {found.key_size} bytes and values of "

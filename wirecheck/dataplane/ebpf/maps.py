@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import binascii
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
 from wirecheck.addresses import IPNetwork
 from wirecheck.api_index.backend import with_port
+from wirecheck.dataplane.ebpf.entries import Net16, address_of, entries_of, in_use, net16
 from wirecheck.dataplane.ebpf.layouts import NAMES, TRIED, Subject, layout_of
 from wirecheck.parse.errors import ParseError
-from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+from wirecheck.snapshot.ebpf_maps import EbpfMaps
 
 PROTOCOLS = {0: "any", 6: "tcp", 17: "udp", 132: "sctp"}
 STATES = ("active", "terminating", "quarantined", "maintenance")
@@ -132,13 +131,10 @@ def cilium_maps(document: EbpfMaps) -> CiliumMaps:
     Cilium may leave the old one pinned.
     """
     found = CiliumMaps()
-    for each in _in_use(document.maps):
+    for each in in_use(document.maps, NAMES):
         layout = layout_of(each)
-        if each.problem or not each.is_complete:
-            reason = each.problem or f"only {each.count:,} entries were read before a limit"
-            raise ParseError(f"eBPF map {each.name}: {reason}")
-        entries = _entries(each, document.byte_order)
-        _READERS[layout.subject](found, layout.family, entries, _net16(document.byte_order))
+        entries = entries_of(each, document.byte_order)
+        _READERS[layout.subject](found, layout.family, entries, net16(document.byte_order))
     missing = {Subject.SERVICES, Subject.BACKENDS} - {
         subject_of(each.name) for each in document.maps
     }
@@ -153,69 +149,21 @@ def subject_of(name: str) -> str:
     return match["subject"] if match else ""
 
 
-def _in_use(maps: Iterable[EbpfMap]) -> Iterator[EbpfMap]:
-    """The maps that decide about Services: of one subject and family, the known version."""
-    versions: dict[tuple[str, str], list[EbpfMap]] = {}
-    for each in maps:
-        if match := NAMES.fullmatch(each.name):
-            versions.setdefault((match["subject"], match["family"]), []).append(each)
-    for rivals in versions.values():
-        known = [each for each in rivals if _is_known(each)]
-        yield from known or rivals[:1]
-
-
-def _is_known(found: EbpfMap) -> bool:
-    try:
-        layout_of(found)
-    except ParseError:
-        return False
-    return True
-
-
-def _entries(found: EbpfMap, byte_order: str) -> Iterator[tuple[Any, ...]]:
-    try:
-        data = binascii.a2b_base64(found.entries, strict_mode=True)
-    except ValueError as error:
-        raise ParseError(f"eBPF map {found.name}: its entries are damaged: {error}") from error
-    layout = layout_of(found).entries(byte_order)
-    if len(data) != found.count * layout.size:
-        raise ParseError(
-            f"eBPF map {found.name}: {len(data)} bytes are not {found.count} entries of "
-            f"{layout.size} bytes"
-        )
-    return layout.iter_unpack(data)
-
-
-Net16 = Callable[[int], int]
-"""Returns a number of two bytes that is in network byte order."""
-
-
-def _net16(byte_order: str) -> Net16:
-    if byte_order == "little":
-        return lambda value: (value & 0xFF) << 8 | value >> 8
-    return lambda value: value
-
-
-@lru_cache(maxsize=200_000)
-def _address(data: bytes) -> str:
-    return str(IPv4Address(data) if len(data) == 4 else IPv6Address(data))
-
-
 def _protocol(number: int) -> str:
     return PROTOCOLS.get(number, f"protocol {number}")
 
 
-def _services(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+def _services(found: CiliumMaps, family: int, entries: Iterable[Any], ordered: Net16) -> None:
     found.families.add(family)
     for address, port, slot, protocol, scope, first, count, nat, low, high, left_out in entries:
-        place = Place(family, _address(address), _protocol(protocol), net16(port), scope)
+        place = Place(family, address_of(address), _protocol(protocol), ordered(port), scope)
         if slot:
             found.slots.setdefault(place, {})[slot] = first
         else:
             _require_protocol(place)
             flags = Flags(high << 8 | low)
             found.frontends[place] = MapFrontend(
-                first & SECONDS, count, left_out, net16(nat), flags
+                first & SECONDS, count, left_out, ordered(nat), flags
             )
 
 
@@ -228,19 +176,19 @@ def _require_protocol(place: Place) -> None:
         )
 
 
-def _backends(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+def _backends(found: CiliumMaps, family: int, entries: Iterable[Any], ordered: Net16) -> None:
     for identity, address, port, protocol, state, cluster in entries:
         found.backends[family, identity] = MapBackend(
-            _address(address), net16(port), _protocol(protocol), state, cluster
+            address_of(address), ordered(port), _protocol(protocol), state, cluster
         )
 
 
-def _reverse_nat(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+def _reverse_nat(found: CiliumMaps, family: int, entries: Iterable[Any], ordered: Net16) -> None:
     for identity, address, port in entries:
-        found.reverse_nat[family, net16(identity)] = _address(address), net16(port)
+        found.reverse_nat[family, ordered(identity)] = address_of(address), ordered(port)
 
 
-def _source_ranges(found: CiliumMaps, family: int, entries: Iterable[Any], net16: Net16) -> None:
+def _source_ranges(found: CiliumMaps, family: int, entries: Iterable[Any], ordered: Net16) -> None:
     for prefix, identity, address in entries:
         length = prefix - BITS_OF_SCOPE
         if not 0 <= length <= len(address) * 8:
@@ -248,12 +196,12 @@ def _source_ranges(found: CiliumMaps, family: int, entries: Iterable[Any], net16
         bits = int.from_bytes(address, "big") >> (len(address) * 8 - length)
         start = bits << (len(address) * 8 - length)
         range_: IPNetwork = (IPv4Network if family == 4 else IPv6Network)((start, length))
-        found.source_ranges.setdefault((family, net16(identity)), []).append(range_)
+        found.source_ranges.setdefault((family, ordered(identity)), []).append(range_)
 
 
-def _affinity(found: CiliumMaps, _family: int, entries: Iterable[Any], net16: Net16) -> None:
+def _affinity(found: CiliumMaps, _family: int, entries: Iterable[Any], ordered: Net16) -> None:
     for backend, identity in entries:
-        found.affinity.add((backend, net16(identity)))
+        found.affinity.add((backend, ordered(identity)))
 
 
 Reader = Callable[[CiliumMaps, int, Iterable[Any], Net16], None]

@@ -1,0 +1,71 @@
+"""The entries of eBPF maps as tuples, by the layout of each map."""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from re import Pattern
+from typing import Any
+
+from wirecheck.dataplane.ebpf.layouts import layout_of
+from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.ebpf_maps import EbpfMap
+
+Net16 = Callable[[int], int]
+"""Returns a number of two bytes that is in network byte order."""
+
+
+def in_use(maps: Iterable[EbpfMap], names: Pattern[str]) -> Iterator[EbpfMap]:
+    """The maps with such names: of one subject and family, the known version.
+
+    An upgrade of Cilium may leave the map of the older version pinned.
+    """
+    versions: dict[tuple[str, str], list[EbpfMap]] = {}
+    for each in maps:
+        if match := names.fullmatch(each.name):
+            versions.setdefault((match["subject"], match["family"]), []).append(each)
+    for rivals in versions.values():
+        known = [each for each in rivals if _is_known(each)]
+        yield from known or rivals[:1]
+
+
+def _is_known(found: EbpfMap) -> bool:
+    try:
+        layout_of(found)
+    except ParseError:
+        return False
+    return True
+
+
+def entries_of(found: EbpfMap, byte_order: str) -> Iterator[tuple[Any, ...]]:
+    """Every entry. Raises ParseError for a map that is incomplete, damaged or unknown."""
+    layout = layout_of(found).entries(byte_order)
+    if not found.is_complete:
+        raise ParseError(
+            f"eBPF map {found.name}: only {found.count:,} entries were read before a limit"
+        )
+    try:
+        data = binascii.a2b_base64(found.entries, strict_mode=True)
+    except ValueError as error:
+        raise ParseError(f"eBPF map {found.name}: its entries are damaged: {error}") from error
+    if len(data) != found.count * layout.size:
+        raise ParseError(
+            f"eBPF map {found.name}: {len(data)} bytes are not {found.count} entries of "
+            f"{layout.size} bytes"
+        )
+    return layout.iter_unpack(data)
+
+
+def net16(byte_order: str) -> Net16:
+    """The conversion on a node with this byte order."""
+    if byte_order == "little":
+        return lambda value: (value & 0xFF) << 8 | value >> 8
+    return lambda value: value
+
+
+@lru_cache(maxsize=200_000)
+def address_of(data: bytes) -> str:
+    """The address with these 4 or 16 bytes."""
+    return str(IPv4Address(data) if len(data) == 4 else IPv6Address(data))
