@@ -354,6 +354,66 @@ def test_a_pod_that_was_not_seen_may_have_the_address(traced) -> None:
     assert "was not seen" in view.reason
 
 
+def forgotten(where: str) -> Callable[[Document], None]:
+    """The node asks again who has the address."""
+
+    def change(document: Document) -> None:
+        own = document["namespaces"][0]
+        own["neighbours"] = [e for e in own["neighbours"] if e["address"] != where]
+
+    return change
+
+
+def other_way(netns: Document) -> None:
+    """The pod sends to its node's bridge by a device that does not exist otherwise."""
+    netns["links"].append({"index": 9, "name": "eth1", "kind": "dummy", "flags": ["UP"]})
+    netns["routes"].append({"family": 4, "destination": "10.244.1.1/32", "index": 9})
+
+
+def with_setting(name: str, value: str) -> Callable[[Document], None]:
+    def change(netns: Document) -> None:
+        netns["settings"][f"net/ipv4/conf/eth0/{name}"] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_other_way", "line"),
+    [
+        ("arp_ignore", "1", False, None),
+        ("arp_filter", "1", False, None),
+        ("arp_filter", "1", True, "net/ipv4/conf/eth0/arp_filter = 1"),
+        ("arp_ignore", "8", True, "net/ipv4/conf/eth0/arp_ignore = 8"),
+        ("rp_filter", "1", True, None),
+    ],
+)
+def test_settings_for_arp(traced, name: str, value: str, is_other_way: bool, line) -> None:
+    target = [pod("10.244.1.9", with_setting(name, value))]
+    target += [pod("10.244.1.9", other_way)] if is_other_way else []
+    changes = [on("wc-w1", each) for each in (forgotten("10.244.1.9"), *target)]
+    view = traced(WEB, FAR_GATEWAY, complete, *changes)
+
+    if not is_other_way:
+        assert view.result == "reaches"
+    else:
+        hop = view.paths[0].decisive
+        assert (view.result, hop.node, hop.stage) == ("dies", "wc-w1", "neighbour on cni0")
+        assert ("rp_filter" in view.reason) if line is None else (hop.lines[-1] == line)
+
+
+def test_another_node_that_has_the_pods_address_takes_its_packets(traced) -> None:
+    address = host(added("addresses", index=1, address="10.244.1.9", prefix=32))
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", address))
+
+    assert dies(view) == (
+        "wc-w2",
+        "socket",
+        "the node on wc-w2 has the address 10.244.1.9 and takes the packet of "
+        "pod shop/gateway-58bcb6f5dc-dnhn6",
+        "10.244.1.9 dev lo",
+    )
+
+
 def test_a_node_that_was_not_visited(traced, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Scene.node
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from wirecheck.addresses import IPAddress, address
+from wirecheck.node.netns import Interface
 from wirecheck.paths.journey import Hop, Journey, Received, Result, Sends
 from wirecheck.paths.packet import Phase, Segment
 from wirecheck.paths.place import Place, World
@@ -58,7 +60,7 @@ def paths(world: World, start: Journey, *, one_way: bool = False) -> tuple[Path,
     """Every branch of a connection that the journey starts."""
     found: list[Path] = []
     for each in followed(world, start):
-        there = _at_socket(_under_policies(world, start, each))
+        there = _at_socket(_at_owner(world, _under_policies(world, start, each)))
         if there.result is not Result.REACHES or one_way:
             found.append(Path(there, None))
         else:
@@ -80,6 +82,30 @@ def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
         if found:
             reasons.append(f"{found} selects pod {pod.namespace}/{pod.name}, and is not followed")
     return there.doubting(*reasons)
+
+
+def _at_owner(world: World, there: Journey) -> Journey:
+    """The journey at the pod or node that has the address in the API: another one takes nothing."""
+    if there.result is not Result.REACHES:
+        return there
+    place, where = there.at.place, there.packet.destination
+    pod = world.pod_with(where)
+    owner = world.place_of(pod) if pod else world.node_with(where)
+    if not owner or isinstance(owner, Place) and owner.key == place.key:
+        return there
+    if pod is None and (owner == place.node and place.is_host):
+        return there
+    name = f"pod {pod.namespace}/{pod.name}" if pod else f"node {owner}"
+    if pod and isinstance(owner, str) and not place.is_host:
+        return there.doubting(f"whether {place.name} is {name}: {owner}")
+    why = f"{place.name} on {place.node} has the address {where} and takes the packet of {name}"
+    devices = (each.name for each in place.links.values() if where in _addresses(place, each))
+    return replace(there, result=None).dies(STAGE, why, *(f"{where} dev {e}" for e in devices))
+
+
+def _addresses(place: Place, device: Interface) -> frozenset[IPAddress]:
+    own = (each for each in place.netns.record.addresses if each.index == device.index)
+    return frozenset(address(each.address) for each in own)
 
 
 def _at_socket(there: Journey) -> Journey:

@@ -36,7 +36,7 @@ def left(world: World, journey: Journey, at: Leaves) -> Iterator[Journey]:
     if is_wire(place, device) and not world.node_with(at.neighbour):
         yield _outside(world, journey, device, at.neighbour)
         return
-    found = resolved(world, place, device, at.neighbour)
+    found = resolved(world, place, device, at.neighbour, journey.packet.source)
     journey = journey.doubting(*found.doubts)
     if found.refused:
         yield journey.dies(stage, found.refused, *found.lines)

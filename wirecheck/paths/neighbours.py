@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from wirecheck.addresses import IPAddress
 from wirecheck.node.netns import Interface
+from wirecheck.paths.arp import arp_answer
 from wirecheck.paths.place import Place, World
-from wirecheck.paths.source_check import device_setting, setting
+from wirecheck.paths.route import source_on
 
 USABLE = frozenset({"REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT"})
-NO_REPLY, ONLY_ON_DEVICE = 8, 1
 WIRES = frozenset({"", "veth", "bond", "vlan", "macvlan", "ipvlan", "team"})
 """Kinds of devices that may lead out of what was seen of a node."""
 
@@ -28,8 +28,10 @@ class Resolved:
     doubts: tuple[str, ...] = ()
 
 
-def resolved(world: World, place: Place, device: Interface, where: IPAddress) -> Resolved:
-    """The MAC that packets to a neighbour on a device get."""
+def resolved(
+    world: World, place: Place, device: Interface, where: IPAddress, source: IPAddress
+) -> Resolved:
+    """The MAC that packets from a source to a neighbour on a device get."""
     known = place.neighbour(device, where)
     if known and known[0] and known[1] in USABLE:
         line = f"{where} dev {device.name} lladdr {known[0]} {known[1]}"
@@ -44,36 +46,42 @@ def resolved(world: World, place: Place, device: Interface, where: IPAddress) ->
         if has_default:
             return Resolved(unknown=f"{why}: it is flooded through the tunnel", lines=lines)
         return Resolved(refused=why, lines=lines)
-    return _asked(world, place, device, where, lines)
+    # An own source is the asker's (arp_announce is 0); the kernel chooses one for others.
+    asker = source if place.has(source) else source_on(place, device, where)
+    return _asked(world, (place, device), where, asker, lines)
 
 
 def _asked(
-    world: World, place: Place, device: Interface, where: IPAddress, lines: tuple[str, ...]
+    world: World,
+    from_: tuple[Place, Interface],
+    where: IPAddress,
+    asker: IPAddress | None,
+    lines: tuple[str, ...],
 ) -> Resolved:
     """What the devices on the same link answer."""
     unseen: list[str] = []
     answering: list[tuple[Place, Interface]] = []
-    others: list[str] = []
+    others: list[tuple[str, str]] = []
     doubts: list[str] = []
-    for each in reached_from(world, place, device, where):
+    for each in reached_from(world, *from_, where):
         if isinstance(each, str):
             unseen.append(each)
             continue
         there, receiver = each
-        answer, doubt = _answers(there, receiver, where)
-        doubts += [doubt] if doubt else []
-        if answer:
+        answer = arp_answer(there, receiver, where, asker)
+        doubts += [answer.unknown] if answer.unknown else []
+        unseen += [answer.open] if answer.open else []
+        if answer.is_given:
             answering.append(each)
-        elif there.has(where):
-            others.append(f"{there.name} on {there.node} answers no ARP for {where} (arp_ignore)")
-        elif _answers_for_others(there, receiver):
-            unseen.append(f"{receiver.name} of {there.node} may answer for {where} (proxy_arp)")
+        elif answer.refused:
+            others.append((f"{there.name} on {there.node} {answer.refused}", answer.line))
     if answering:
         return _answered(answering, where, lines, tuple(doubts))
     if unseen:
         return Resolved(unknown=unseen[0], lines=lines)
-    why = next(iter(others), f"nobody on {device.name} has the address {where}")
-    return Resolved(refused=why, lines=lines)
+    nobody = (f"nobody on {from_[1].name} answers for the address {where}", "")
+    why, line = next(iter(others), nobody)
+    return Resolved(refused=why, lines=(*lines, line) if line else lines)
 
 
 def _answered(
@@ -90,25 +98,6 @@ def _answered(
     mac = receiver.link.mac
     text = f"{there.name} on {there.node} answers ARP for {where} with {mac}"
     return Resolved(mac, text, lines, doubts=doubts)
-
-
-def _answers_for_others(there: Place, receiver: Interface) -> bool:
-    paths = (f"net/ipv4/conf/{each}/proxy_arp" for each in ("all", receiver.name))
-    return any(setting(there, each) not in (None, "0") for each in paths)
-
-
-def _answers(there: Place, receiver: Interface, where: IPAddress) -> tuple[bool, str]:
-    """Whether the netns answers ARP, and what is not known about that."""
-    if not there.has(where):
-        return False, ""
-    if where.version == 6:
-        return True, ""
-    ignore = device_setting(there, "arp_ignore", receiver)
-    if ignore is None:
-        return True, f"arp_ignore of {receiver.name} in {there.name} on {there.node} was not read"
-    if ignore >= NO_REPLY:
-        return False, ""
-    return ignore < ONLY_ON_DEVICE or where in receiver.addresses, ""
 
 
 def reached_from(

@@ -19,6 +19,7 @@ SYSCTLS = (
     "net/core/netdev_max_backlog",
     "net/core/somaxconn",
     "net/ipv4/conf/all/accept_local",
+    "net/ipv4/conf/all/arp_filter",
     "net/ipv4/conf/all/arp_ignore",
     "net/ipv4/conf/all/forwarding",
     "net/ipv4/conf/all/proxy_arp",
@@ -62,6 +63,7 @@ FILES = (
 WRITTEN_BY_PODS = ("/run/flannel/subnet.env",)
 PER_INTERFACE = (
     "net/ipv4/conf/%s/accept_local",
+    "net/ipv4/conf/%s/arp_filter",
     "net/ipv4/conf/%s/arp_ignore",
     "net/ipv4/conf/%s/forwarding",
     "net/ipv4/conf/%s/proxy_arp",

@@ -17,7 +17,7 @@ ASKED = bytes(64)  # xfrm_userpolicy_id
 TEMPLATE, MARK, IF_ID = 5, 21, 31
 DIRECTIONS, ACTIONS = ("in", "out", "fwd"), ("allow", "block")
 MOST_POLICIES = 2000
-IN_POD = ("accept_local", "arp_ignore", "forwarding", "proxy_arp", "rp_filter")
+IN_POD = ("accept_local", "arp_filter", "arp_ignore", "forwarding", "proxy_arp", "rp_filter")
 """Sysctls of each interface below net/ipv4/conf that decide whether it takes a packet."""
 MOST_SETTINGS = 200
 MOST_BYTES = 64
