@@ -54,7 +54,14 @@ def complete(_: str, document: Document) -> None:
     for each in others:
         each.setdefault("filters", [])
         names = ("all", *(link["name"] for link in each.get("links", ())))
-        settings = ("accept_local", "arp_filter", "arp_ignore", "forwarding", "proxy_arp", "rp_filter")
+        settings = (
+            "accept_local",
+            "arp_filter",
+            "arp_ignore",
+            "forwarding",
+            "proxy_arp",
+            "rp_filter",
+        )
         each["settings"] = {f"net/ipv4/conf/{n}/{s}": "0" for n in names for s in settings}
     for name in ("all", *(link["name"] for link in host["links"])):
         for setting in ("accept_local", "arp_filter", "arp_ignore", "proxy_arp"):

@@ -54,9 +54,11 @@ class Fact(Enum):
     )
     PATH_SETTINGS = Measured(
         "IPsec policies of the node and of pods over netlink, where xfrm_user is loaded already, "
-        "and the sysctls of pods' interfaces that decide whether these take a packet",
-        "less than a millisecond per pod; at most 2,000 policies and 200 sysctls each",
-        stages=("Settings of paths",),
+        "the sysctls of pods' interfaces that decide whether these take a packet, and the rules of "
+        "packet filters inside pods that have any",
+        "less than a millisecond per pod, at most 2,000 policies and 200 sysctls each; a process "
+        "per listing in at most 24 pods with rules, at most 256 KiB each and 4 s in total",
+        stages=("Settings of paths", "Rules in pods"),
     )
     LISTENERS = Measured(
         "the listening TCP sockets of the node and of each pod's network namespace, over netlink "

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class NodeCommand:
-    """A command that may run on a node, at most once per visit (`pod-…`: once per pod)."""
+    """A command that may run on a node, at most once per visit, and once in each of some pods."""
 
     id: str
     argv: tuple[str, ...]
@@ -22,8 +22,9 @@ class NodeCommand:
     when: str
 
 
-_NFT = "the node has the nft variant of iptables, and nf_tables is loaded"
-_LEGACY = "a legacy table is loaded (/proc/net/{}); otherwise listing would load one"
+_IN_PODS = "; also inside up to 24 pods that have such tables, at most 256 KiB each and 4 s in all"
+_NFT = f"the node has the nft variant of iptables, and nf_tables is loaded{_IN_PODS}"
+_LEGACY = f"a legacy table is loaded (/proc/net/{{}}); otherwise listing would load one{_IN_PODS}"
 _PLAIN = (
     "the node has no variant under its own name; if its iptables is the legacy one, a table is "
     "loaded"
@@ -135,7 +136,8 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
         "table FAMILY NAME exists (ip, ip6 or inet), and no other command lists it; at most 16 "
         "tables, 10 s and 1 MiB for each. Names with other characters than letters, digits, `_`, "
         "`.` and `-` are left out. Tables of iptables only if its version is older than 1.8.8, "
-        "which does not print all ports and marks: 20 s and 4 MiB for each",
+        "which does not print all ports and marks: 20 s and 4 MiB for each. Also inside up to 24 "
+        "pods that have such tables, at most 256 KiB each and 4 s in all",
     ),
     NodeCommand(
         "nft-table-terse",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wirecheck.node.firewall import IPTABLES_TABLES
+from wirecheck.snapshot.command import Command
 from wirecheck.snapshot.netns import Namespace
-from wirecheck.snapshot.node_document import Command
 
 LISTINGS = ("iptables-nft-save", "iptables-legacy-save", "iptables-save")
 OF_IPTABLES = frozenset(

@@ -91,7 +91,7 @@ def _at_owner(world: World, there: Journey) -> Journey:
     place, where = there.at.place, there.packet.destination
     pod = world.pod_with(where)
     owner = world.place_of(pod) if pod else world.node_with(where)
-    if not owner or isinstance(owner, Place) and owner.key == place.key:
+    if not owner or (isinstance(owner, Place) and owner.key == place.key):
         return there
     if pod is None and (owner == place.node and place.is_host):
         return there

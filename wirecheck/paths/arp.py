@@ -46,15 +46,22 @@ def arp_answer(
         return NONE
     if not is_own and not _is_forwarded(there, receiver, where, asker):
         return ArpAnswer(open=f"{receiver.name} of {there.node} may answer for {where} (proxy_arp)")
-    if asker is not None:
-        check = source_check(there, Segment(asker, where, "arp", 0), receiver)
-        if check.refused:
-            return ArpAnswer(refused=f"it drops the question: {check.refused}")
-        if check.unknown:
-            return ArpAnswer(is_given=True, unknown=check.unknown)
-    if not is_own:
-        return ArpAnswer(is_given=True)
-    return _ignored(there, receiver, where) or _filtered(there, receiver, asker)
+    found = _dropped(there, receiver, where, asker)
+    if is_own:
+        found = found or _ignored(there, receiver, where) or _filtered(there, receiver, asker)
+    return found or ArpAnswer(is_given=True)
+
+
+def _dropped(
+    there: Place, receiver: Interface, where: IPAddress, asker: IPAddress | None
+) -> ArpAnswer | None:
+    """The answer if the check of the asker's address decides; None if it is accepted."""
+    if asker is None:
+        return None
+    check = source_check(there, Segment(asker, where, "arp", 0), receiver)
+    if check.refused:
+        return ArpAnswer(refused=f"drops the question: {check.refused}")
+    return ArpAnswer(is_given=True, unknown=check.unknown) if check.unknown else None
 
 
 def _ignored(there: Place, receiver: Interface, where: IPAddress) -> ArpAnswer | None:

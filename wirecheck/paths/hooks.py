@@ -6,10 +6,11 @@ kube-proxy's nftables tables, and those of other programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.iptables.reader import VARIANTS, shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
 from wirecheck.dataplane.nftables.reader import own_chains
@@ -20,6 +21,7 @@ from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import kube_proxy_tables, table_names
 from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.iptables import IptablesDump
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = (
     "prerouting",
@@ -72,33 +74,15 @@ class Hooks:
     def _chains(self) -> ChainCache:
         return self.seen.cluster.readers.rules.chains
 
+    def lacks_conditions(self, family: int, rules: list[str]) -> str:
+        """Why one of these rules of iptables may match less than its tool prints."""
+        return self.iptables.may_lack_conditions(family, rules)
+
     def _of_iptables(self, hook: str, family: int) -> Iterator[Stage]:
         own = self.iptables
         texts = (own.rules[family], own.legacy[family])
-        is_mixed = all(texts)
-        translate = partial(steps_of, step_of=self.seen.cluster.readers.step_of)
-        for variant, text in zip(VARIANTS, texts, strict=True):
-            dump = own.dump(text)
-            for name, priority in TABLES[hook].items():
-                chain = dump.chain(name, hook.upper())
-                if chain is None:
-                    continue
-                chains = Chains(
-                    f"{variant} {name}",
-                    dump.tables[name].chains,
-                    translate,
-                    shared_text,
-                    self._chains,
-                    variant=f"{variant} {name}" if is_mixed else name,
-                )
-                yield Stage(
-                    hook.upper(),
-                    chains,
-                    chain.policy,
-                    priority=priority,
-                    refuses_rest=chain.policy == "DROP",
-                    translates=name == "nat",
-                )
+        dumps = {variant: own.dump(text) for variant, text in zip(VARIANTS, texts, strict=True)}
+        yield from iptables_stages(hook, dumps, self.seen.cluster.readers, is_mixed=all(texts))
 
     def _of_kube_proxy(self, hook: str, family: int) -> Iterator[Stage]:
         seen = self.seen
@@ -120,3 +104,31 @@ class Hooks:
             if family in UNFOLLOWED:
                 what = UNFOLLOWED[family]
                 yield f"nftables table {label} on {seen.name} may drop {what}; it is not followed"
+
+
+def iptables_stages(
+    hook: str, dumps: Mapping[str, IptablesDump], readers: ReaderCache, *, is_mixed: bool
+) -> Iterator[Stage]:
+    """The base chains of iptables' tables, by variant; `is_mixed` if several have rules."""
+    translate = partial(steps_of, step_of=readers.step_of)
+    for variant, dump in dumps.items():
+        for name, priority in TABLES[hook].items():
+            chain = dump.chain(name, hook.upper())
+            if chain is None:
+                continue
+            chains = Chains(
+                f"{variant} {name}",
+                dump.tables[name].chains,
+                translate,
+                shared_text,
+                readers.rules.chains,
+                variant=f"{variant} {name}" if is_mixed else name,
+            )
+            yield Stage(
+                hook.upper(),
+                chains,
+                chain.policy,
+                priority=priority,
+                refuses_rest=chain.policy == "DROP",
+                translates=name == "nat",
+            )

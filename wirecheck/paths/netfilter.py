@@ -28,18 +28,20 @@ def through_hook(
     out: Interface | None = None,
     via: IPAddress | None = None,
 ) -> tuple[Journey, ...]:
-    """Every way through a hook. In a pod's netns, whose rules are not followed, there is one.
+    """Every way through a hook.
 
     `out` is the device by which the packet leaves, and `via` the next hop, where they are known.
     """
     before = journey
     journey = _translated_back(journey, hook)
     place = journey.at.place
-    if not place.is_host or journey.result is not None:
+    if journey.result is not None:
         return (journey,)
     situation = _situation(journey, hook, iif, out.name if out else "")
     try:
-        stages = place.machine.hooks.stages(hook, journey.packet.family)
+        stages = place.hooks.stages(hook, journey.packet.family)
+        if not stages and not place.is_host:
+            return (journey,)
         ways = through(stages, situation)
     except (FactMissingError, NotApplicable, ParseError) as error:
         return (journey.undecided(hook, str(error)),)
@@ -105,8 +107,7 @@ def _lacks_conditions(journey: Journey, way: Passed) -> str:
     Rules are shown with the table that they are in.
     """
     rules = [each.partition(": ")[2] for each in way.lines if " -A " in f" {each}"]
-    iptables = journey.at.place.machine.hooks.iptables
-    return iptables.may_lack_conditions(journey.packet.family, rules) if rules else ""
+    return journey.at.place.hooks.lacks_conditions(journey.packet.family, rules) if rules else ""
 
 
 def _translations(journey: Journey, after: Segment) -> Iterator[Translation]:

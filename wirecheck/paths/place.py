@@ -14,6 +14,7 @@ from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routing import Routing
 from wirecheck.node.seen import NodeSeen
 from wirecheck.paths.hooks import Hooks
+from wirecheck.paths.pod_hooks import PodHooks
 from wirecheck.snapshot.netns import Link
 
 THE_NODE = "the node"
@@ -79,6 +80,13 @@ class Place:
         if self.is_host:
             return THE_NODE
         return self.machine.pods.get(self.netns.inode, f"netns {self.netns.inode}")
+
+    @cached_property
+    def hooks(self) -> Hooks | PodHooks:
+        """The rules that packets meet in this netns."""
+        if self.is_host:
+            return self.machine.hooks
+        return PodHooks(self.netns.record, self.machine.seen.cluster.readers)
 
     @cached_property
     def routing(self) -> Routing:

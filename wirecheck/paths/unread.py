@@ -18,7 +18,8 @@ def unread_in(place: Place) -> Iterator[str]:
         yield f"programs on the devices of {where}: {OLDER}"
     if not place.is_host and record.filters is None:
         yield f"packet filter rules in {where}: {OLDER}"
-    for each in record.filters or ():
+    pod_tables = () if place.is_host else place.hooks.unread
+    for each in pod_tables:
         yield f"the rules of table {each} in {where} were not read"
     if record.xfrm_policies is None:
         yield f"IPsec policies of {where}: {OLDER}"

@@ -14,7 +14,8 @@ from weakref import WeakValueDictionary
 
 from msgspec import structs
 
-from wirecheck.snapshot.node_document import Command, NodeDocument
+from wirecheck.snapshot.command import Command
+from wirecheck.snapshot.node_document import NodeDocument
 
 MOST_TEXTS = 6
 """The number of texts that are cached for the next node: a node has one or two large ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from wirecheck.snapshot.command import Command
 from wirecheck.snapshot.part import FEW, MANY, VERY_MANY, SnapshotPart, Text, Word
 
 
@@ -181,6 +182,9 @@ class Namespace(SnapshotPart, frozen=True):
     """Whether there are more than the program lists."""
     filters: Annotated[list[Word], FEW] | None = None
     """Of a pod: its packet filter tables, `nat` (iptables-legacy) or `ip nat` (nftables)."""
+    listings: Annotated[dict[Word, Command], FEW] = {}
+    """Of a pod: the rules of its packet filter tables, by the ids of the node's own commands
+    (`iptables-nft-save`, `nft-table inet guard`). What of `filters` is not here was not read."""
     programs: Annotated[list[DeviceProgram], MANY] | None = None
     """Attached to its interfaces; None in documents of older programs."""
     xfrm_policies: Annotated[list[XfrmPolicy], MANY] | None = None

@@ -11,6 +11,7 @@ from typing import Annotated
 from wirecheck.catalogue.facts import Fact
 from wirecheck.snapshot.attempts import Contact, Probe
 from wirecheck.snapshot.cni_files import CniFiles
+from wirecheck.snapshot.command import Command as Command  # noqa: PLC0414
 from wirecheck.snapshot.ebpf_maps import EbpfMaps
 from wirecheck.snapshot.netns import Namespace
 from wirecheck.snapshot.node_settings import DeviceManagers, Kubelet, SysctlFile
@@ -38,25 +39,6 @@ class PodProcesses(SnapshotPart, frozen=True):
     """containerd, crio, docker; empty if the path does not show it."""
     processes: int = 0
     resolv_conf: PodFile = PodFile()
-
-
-class Command(SnapshotPart, frozen=True):
-    """One command of the table of node commands, run once in the node's own netns."""
-
-    argv: Annotated[list[Word], FEW]
-    status: int | None = None
-    """The exit status; None if the command did not run or did not end."""
-    output: Output = ""
-    blocks: Annotated[list[Word], MANY] = []
-    """Instead of a large `output`: the SHA-256 of each of its blocks, in order."""
-    stderr: Text = ""
-    seconds: float = 0.0
-    started: float = 0.0
-    """Seconds since the epoch by the node's clock; 0 in documents of older programs."""
-    problem: Word = ""
-    """`missing` (no such tool), `time limit`, `too large`, `not asked: REASON` (not needed), …"""
-    lent: bool = False
-    """Whether the tool came from the agent's image: the node lacks it, or has one too old."""
 
 
 class HttpAnswer(SnapshotPart, frozen=True):

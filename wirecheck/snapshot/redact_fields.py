@@ -313,6 +313,7 @@ SPECIAL: Mapping[str, Special] = {
     "NodeDocument.files": _paths,
     "Namespace.settings": _paths,
     "NodeDocument.commands": _commands,
+    "Namespace.listings": _commands,
     "NodeDocument.http": _http,
     "NodeDocument.agents": lambda fields, answers: {
         key: msgspec.structs.replace(

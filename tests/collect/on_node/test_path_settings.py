@@ -98,3 +98,24 @@ def test_isolated_ports_and_vlans_of_a_bridge(fake_node: MakeNode) -> None:
     assert (links["veth2"].port_flooded, links["veth3"].port_flooded) == (False, True)
     assert links["cni0"].vlan_filtering is False
     assert links["lo"].port_isolated is links["lo"].vlan_filtering is None
+
+
+@pytest.mark.needs("nft", "iptables")
+def test_rules_inside_pods(fake_node: MakeNode) -> None:
+    """A table with a name that nft could read as a command is left out."""
+    node = fake_node(web={}, cache={})
+    inside = ("ip", "netns", "exec", "web")
+    table = "{ chain i { type filter hook input priority 0; tcp dport 8080 drop; }; }"
+    node.run(*inside, "nft", f"table inet guard {table}")
+    node.run(
+        *inside, "nft", "table ip filter { chain INPUT { type filter hook input priority 0; }; }"
+    )
+
+    seen = node.visit(plan())
+
+    listings = seen.netns("web").listings
+    assert sorted(listings) == ["iptables-nft-save", "nft-table inet guard"]
+    assert '"hook": "input"' in listings["nft-table inet guard"].output
+    assert "*filter" in listings["iptables-nft-save"].output
+    assert seen.netns("cache").listings == {}
+    assert seen.netns("").listings == {}

@@ -84,6 +84,8 @@ MOST_SET_BYTES = 32 << 20
 SECONDS_OF_SETS = 10.0
 IP_VS, IP_SET = "/proc/net/ip_vs", "/sys/module/ip_set"
 """What exists only where the kernel has IPVS and ipsets: asking for them would load a module."""
+MOST_POD_BYTES = 256 << 10
+"""Of one listing in a pod, which can fill its own tables."""
 MOST_ERROR_BYTES = 4096
 RESERVE = 2.0
 EMPTY = "the legacy tables have no rules"
@@ -118,12 +120,14 @@ def run(
     lent: bool = False,
     *,
     table: Tuple[str, ...] = (),
+    most: int = 0,
 ) -> JsonObject:
     """Run a command of the table for at most `limit` seconds; `enter` goes to a netns first.
 
     With `entries` only the lines that these keep are stored, and count for the limit of bytes.
     `lent`: with the tool of the agent's image, although the node has one. `table` has the family
-    and the name that replace the last two arguments.
+    and the name that replace the last two arguments. `most`: the limit of bytes, if it is a lower
+    one than the command has.
     """
     argv = list(TABLE[identity])
     argv[len(argv) - len(table) :] = table
@@ -141,7 +145,7 @@ def run(
     record["started"] = round(time.time(), 3)
     began = time.monotonic()
     child = _start(argv, path, (enter, lender))
-    most = MOST_SET_BYTES if identity == "ipset-save" else _most(entries, table)
+    most = most or (MOST_SET_BYTES if identity == "ipset-save" else _most(entries, table))
     output, errors, problem = _collect(child, began + limit, entries, most)
     if problem:
         kill(child.pid)

@@ -19,6 +19,7 @@ from wirecheck.collect.on_node import (
     new_connections,
     path_settings,
     pod_files,
+    pod_rules,
     rule_blocks,
     traffic,
 )
@@ -226,6 +227,7 @@ STAGES = (
     Stage("Contacts", connect, ["contacts"], plan=["contacts"], alongside=True),
     Stage("DNS", send_queries, ["probes"], plan=["dns"]),
     Stage("Redirects in pods", list_redirects, ["namespaces"], limit=3.0),
+    Stage("Rules in pods", pod_rules.read_all, ["namespaces"]),
     Stage("Rules", list_rules, ["commands"]),
     Stage("Blocks of rules", cut_into_blocks, ["commands", "blocks"], plan=["blocks"]),
     Stage("eBPF maps", read_ebpf_maps, ["ebpf"], limit=5.0),
