@@ -21,6 +21,12 @@ ANOTHER = (
     "not change it. Find the program on {node} that adds the rule, and configure it to match fewer "
     "packets or to put its rules behind kube-proxy's."
 )
+SPARED = (
+    "The last rule of the evidence decides. It is not kube-proxy's, and restarting kube-proxy does "
+    "not change it. Find the program on {node} that adds the rule. Let it leave the bit alone with "
+    "which kube-proxy marks packets (0x4000 unless configured otherwise), and keep its rules of "
+    "table nat behind kube-proxy's in chain POSTROUTING."
+)
 POLICY = (
     "The last rule of the evidence is a network policy engine's, which accepts packets before "
     "kube-proxy's rule refuses them. Nothing has to be repaired on {node} if clients can wait for "
@@ -55,6 +61,16 @@ def _finding(each: NamedDifference) -> Finding:
         found=each.found,
         evidence=each.evidence,
         remedy=_remedy(each),
+    )
+
+
+def _of_sources(each: NamedDifference | NamedCommon) -> Finding:
+    return Finding(
+        each,
+        expected=each.expected,
+        found=each.found,
+        evidence=each.evidence,
+        remedy=SPARED if each.third_party else "",
     )
 
 
@@ -322,17 +338,19 @@ def masquerade(node: Node) -> Findings:
     Without masquerading the backend answers the client directly, and the client drops the response
     from an unknown address. With too much of it, backends do not see the client's address.
 
+    Rules of VPNs or for traffic shaping may clear kube-proxy's mark, or end table nat first.
+
     Except: if kube-proxy's configuration is unknown, masquerading is not compared. Cilium's eBPF
-    maps do not show it.
+    maps do not show it. Third-party rules count only for packets that match them in any case.
 
     See: https://kubernetes.io/docs/reference/networking/virtual-ips/
          https://github.com/flannel-io/flannel/issues/1155
     """
     rules = node.kube_proxy_rules
     for every in rules.common(Kind.MASQUERADE):
-        yield Finding(every, expected=every.expected, found=every.found, evidence=every.evidence)
+        yield _of_sources(every)
     for each in rules.of(Kind.MASQUERADE, Kind.HAIRPIN):
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield _of_sources(each)
     yield from _of_pods(node, rules)
 
 

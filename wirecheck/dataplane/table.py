@@ -140,6 +140,8 @@ class Handling(Struct, frozen=True, gc=False):
     """Whether a third-party rule on the path has a condition on the source or the mark."""
     by_mark: bool = False
     """For NOTHING: whether a rule accepts packets that another one has marked."""
+    deciding: tuple[RuleText, ...] = ()
+    """The third-party rules that decide about its masquerading."""
     refusing: tuple[RuleText, ...] = ()
     """The rules that refuse the sources outside of `allowed`."""
     banned: tuple[str, ...] = ()

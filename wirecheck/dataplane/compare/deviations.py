@@ -169,7 +169,13 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
     is_known = wanted.masquerade is not Masquerade.UNKNOWN
     is_lost = found.masquerade is Masquerade.DROPPED
     if is_lost or (is_known and wanted.masquerade is not found.masquerade):
-        yield Deviation(Kind.MASQUERADE, wanted.masquerade, found.masquerade, evidence=found.lines)
+        yield Deviation(
+            Kind.MASQUERADE,
+            wanted.masquerade,
+            found.masquerade,
+            evidence=(*found.lines, *map(text_of, found.deciding)),
+            third_party=bool(found.deciding),
+        )
 
 
 def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator[Deviation]:
@@ -200,5 +206,6 @@ def unmasqueraded_hairpins(found: Handling, local: frozenset[Backend]) -> Iterat
                 f"connections of {backend.address} to itself masqueraded",
                 "not masqueraded",
                 backend,
-                found.lines_to(backend),
+                (*found.lines_to(backend), *map(text_of, found.deciding)),
+                bool(found.deciding),
             )

@@ -23,7 +23,8 @@ from wirecheck.dataplane.nftables.tables import PRIORITIES, NamedTable, with_tab
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
-from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
+from wirecheck.dataplane.rules.leaving import Leaving
+from wirecheck.dataplane.rules.masquerading import by_mark, first_rule, in_turn, third_party_for
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.rules.steps import End, Jump, Opaque, Step
@@ -35,7 +36,7 @@ VARIANTS = ("nft", "legacy")
 NODE_PORTS = "KUBE-NODEPORTS"
 WAYS = {
     "raw": ("PREROUTING", "OUTPUT"),
-    "mangle": ("PREROUTING", "OUTPUT"),
+    "mangle": ("PREROUTING", "FORWARD", "OUTPUT", "POSTROUTING"),
     "nat": ("PREROUTING", "OUTPUT", "POSTROUTING"),
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
 }
@@ -189,14 +190,21 @@ def ruleset_of(
             if (chain := dump.chain(table, hook))
         )
 
-    marks = [by_mark(each, "POSTROUTING") for (_, table), each in chains.items() if table == "nat"]
+    nat = [each for (_, table), each in chains.items() if table == "nat"]
+    leaving = Leaving(
+        stages("FORWARD", "mangle"), stages("POSTROUTING", "mangle"), stages("POSTROUTING", "nat")
+    )
     return Ruleset(
         family=family,
         arriving=stages("PREROUTING", "raw", "mangle", "nat"),
         to_node=stages("INPUT", "filter"),
         through_node=stages("FORWARD", "filter"),
         sent=stages("OUTPUT", "raw", "mangle", "nat", "filter"),
-        masquerading=Masquerading(by_mark=in_turn(marks)),
+        masquerading=Masquerading(
+            by_mark=in_turn([by_mark(each, "POSTROUTING") for each in nat]),
+            rule_for=first_rule([third_party_for(each, "POSTROUTING") for each in nat]),
+            exemptions=leaving,
+        ),
         packet_to=cache.packet_to,
     )
 

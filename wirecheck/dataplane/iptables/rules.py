@@ -58,9 +58,20 @@ def make_step(line: str) -> Step:
     step = _conditions_of(rule.options)
     actions = (Opaque(rule.problem),) if rule.problem else _actions(rule)
     own = "" if step.marks or step.sets else own_address(step.sources, actions)
-    return structs.replace(
-        step, rule=line, actions=actions, own=own, restores_mark=rule.target == "CONNMARK"
-    )
+    step = structs.replace(step, rule=line, actions=actions, own=own)
+    return _with_connection_mark(step, rule) if rule.target == "CONNMARK" else step
+
+
+def _with_connection_mark(step: Step, rule: Rule) -> Step:
+    """What CONNMARK does: restores the packet's mark, or gives one to the connection."""
+    options = {each.name: each.values for each in rule.target_options}
+    saves = "--restore-mark" not in options
+    try:
+        (mask,) = ("0",) if saves else options.get("--nfmask", ("0xffffffff",))
+        restores = int(mask, 0)
+    except ValueError:
+        restores = 0
+    return structs.replace(step, restores_mark=True, restores=restores, saves_mark=saves)
 
 
 @lru_cache(maxsize=1_000)

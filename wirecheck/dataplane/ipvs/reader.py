@@ -29,8 +29,8 @@ from wirecheck.dataplane.ipvs.owner import Ownership
 from wirecheck.dataplane.nftables.tables import NamedTable, in_order, stages_of, with_tables
 from wirecheck.dataplane.rules.chains import Chain, Chains
 from wirecheck.dataplane.rules.flows import Flow, has_marks
-from wirecheck.dataplane.rules.handlings import Masquerading
 from wirecheck.dataplane.rules.ipsets import resolver
+from wirecheck.dataplane.rules.leaving import as_sent
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
 from wirecheck.dataplane.rules.steps import Action, Choose, Dnat, End, Return, Source, Step
@@ -170,10 +170,11 @@ def _ruleset(
         # IPVS takes what comes in after the filters (NF_IP_PRI_NAT_SRC - 2).
         to_node=(*to_node, stage),
         without_filters=None,
+        # IPVS sends packets on as if the node had made them (ip_vs_nat_send_or_cont).
+        masquerading=as_sent(rules.masquerading)._replace(own=hairpins),
         # IPVS handles the node's own packets after nat and before filter. Filter rules
         # that refuse them recognise IPVS traffic, so filter may also be evaluated first.
         sent=(*rules.sent, stage),
-        masquerading=Masquerading(by_mark=rules.masquerading.by_mark, own=hairpins),
     )
 
 

@@ -1,8 +1,8 @@
 """The iptables rules that packets meet beside kube-proxy's nftables tables.
 
 Port mappings of portmap, Docker or Tailscale are in table nat of iptables, whatever the mode of
-kube-proxy. Only what comes before a packet's translation is read here; table filter belongs to
-network policy and to the checks of the firewall.
+kube-proxy. Only what comes before a packet's translation is read here, and what may change its mark
+before it is masqueraded; table filter belongs to network policy and to the checks of the firewall.
 """
 
 from __future__ import annotations
@@ -23,10 +23,15 @@ from wirecheck.parse.iptables import Chain, IptablesDump
 BEFORE_TRANSLATION = ("raw", "mangle", "nat")
 
 
-def stages_beside(hook: str, dumps: Sequence[IptablesDump], cache: ReaderCache) -> Iterator[Stage]:
-    """The base chains of iptables; `hook` is PREROUTING or OUTPUT."""
+def stages_beside(
+    hook: str,
+    dumps: Sequence[IptablesDump],
+    cache: ReaderCache,
+    tables: Sequence[str] = BEFORE_TRANSLATION,
+) -> Iterator[Stage]:
+    """The base chains of iptables; `hook` is PREROUTING, OUTPUT, FORWARD or POSTROUTING."""
     for variant, dump in zip(VARIANTS, dumps, strict=False):
-        for table in BEFORE_TRANSLATION:
+        for table in tables:
             chain = dump.chain(table, hook)
             if chain is None or not chain.block:
                 continue

@@ -87,6 +87,7 @@ class PacketConditions(Conditions):
 
     family: int = 4
     restores_mark: bool = False
+    saves_mark: bool = False
 
     def only_first(self, holds: bool) -> None:
         """First packets match or not; for later ones it is not known."""

@@ -23,6 +23,7 @@ from wirecheck.dataplane.nftables.tables import NamedTable, in_order, with_table
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
+from wirecheck.dataplane.rules.leaving import Leaving, is_about_marks, with_stages
 from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
@@ -83,7 +84,16 @@ def ruleset_beside(
         own = ruleset_in(family, text, cache)
         arriving = in_order(own.arriving, stages_beside("PREROUTING", dumps, cache))
         sent = in_order(own.sent, stages_beside("OUTPUT", dumps, cache))
-        return replace(own, arriving=arriving, sent=sent)
+        forwarded, last = (
+            tuple(filter(is_about_marks, stages_beside(hook, dumps, cache, ("mangle",))))
+            for hook in ("FORWARD", "POSTROUTING")
+        )
+        return replace(
+            own,
+            arriving=arriving,
+            sent=sent,
+            masquerading=with_stages(own.masquerading, forwarded, last),
+        )
 
     if not dumps:
         return ruleset_in(family, text, cache)
@@ -138,6 +148,7 @@ def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> 
         masquerading=Masquerading(
             by_mark=in_turn(marks),
             own=hairpins,
+            exemptions=Leaving(),
         ),
         owner=KUBE_PROXY,
         packet_to=cache.packet_to,

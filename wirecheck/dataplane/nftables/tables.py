@@ -8,12 +8,13 @@ from typing import Any
 
 from wirecheck.dataplane.nftables.third_party import PacketTranslator
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
+from wirecheck.dataplane.rules.leaving import is_about_marks, with_stages
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.table import OF_TABLE
 from wirecheck.parse.nftables import NftTable
 
-DNAT, FILTER = -100, 0
-"""NF_IP_PRI_NAT_DST and NF_IP_PRI_FILTER."""
+DNAT, FILTER, MASQUERADING = -100, 0, 100
+"""NF_IP_PRI_NAT_DST, NF_IP_PRI_FILTER and NF_IP_PRI_NAT_SRC."""
 PRIORITIES = {"raw": -300, "mangle": -150, "nat": DNAT, "filter": FILTER}
 """Of the tables of iptables (NF_IP_PRI_*)."""
 OF_FAMILY = {4: frozenset({"ip", "inet"}), 6: frozenset({"ip6", "inet"})}
@@ -70,9 +71,9 @@ def stages_at(hook: str, table: NftTable, chains: Chains[Any], *, diverts: bool)
 def with_tables(
     ruleset: Ruleset, family: int, tables: Iterable[NamedTable], cache: ChainCache
 ) -> Ruleset:
-    """The same rules, with what the tables do before a packet is translated.
+    """The same rules, with what the tables do before a packet is translated, and to its mark later.
 
-    Filters after that are left out, as those of iptables are: they belong to network policy and
+    What filters refuse after that is left out, as with iptables: it belongs to network policy and
     to the checks of the firewall.
     """
     tables = tuple(tables)
@@ -82,12 +83,19 @@ def with_tables(
         for each in stages_of("output", family, tables, cache)
         if each.priority <= DNAT or each.translates
     )
-    if not (arriving or sent):
+    forwarded = tuple(filter(is_about_marks, stages_of("forward", family, tables, cache)))
+    last = tuple(
+        each
+        for each in stages_of("postrouting", family, tables, cache)
+        if each.priority < MASQUERADING and not each.translates and is_about_marks(each)
+    )
+    if not (arriving or sent or forwarded or last):
         return ruleset
     return replace(
         ruleset,
         arriving=in_order(ruleset.arriving, arriving),
         sent=in_order(ruleset.sent, sent),
+        masquerading=with_stages(ruleset.masquerading, forwarded, last),
         without_filters=ruleset,
     )
 

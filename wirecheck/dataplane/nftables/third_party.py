@@ -24,7 +24,7 @@ from wirecheck.dataplane.nftables.packet_conditions import (
     equal,
     values_of,
 )
-from wirecheck.dataplane.nftables.rules import mark_of
+from wirecheck.dataplane.nftables.rules import FULL, mark_of
 from wirecheck.dataplane.nftables.text import NftRuleText
 from wirecheck.dataplane.rules.steps import (
     BY_PROGRAM,
@@ -98,7 +98,13 @@ class PacketTranslator:
                 break
         for conditions, actions in branches:
             for step in conditions.steps(NftRuleText(rule), actions):
-                yield replace(step, restores_mark=conditions.restores_mark)
+                restores = FULL if conditions.restores_mark else 0
+                yield replace(
+                    step,
+                    restores_mark=bool(restores),
+                    restores=restores,
+                    saves_mark=conditions.saves_mark,
+                )
 
     def _after(self, branch: Branch, kind: str, inner: Any) -> Iterator[Branch]:
         """The branch with one more condition or statement; several where it divides the rule."""
@@ -178,6 +184,8 @@ class PacketTranslator:
         family = inner.get("family") if isinstance(inner, dict) else None
         if FAMILIES.get(family or "", self.family) != self.family:
             return _with(conditions, PacketConditions.matches_nothing), actions
+        if kind == "mangle" and inner["key"] == {"ct": {"key": "mark"}}:
+            return replace(conditions, saves_mark=True), actions
         if kind == "set" or (kind == "mangle" and not _is_relevant(inner)):
             return branch
         if kind == "mangle" and inner["value"] == {"ct": {"key": "mark"}}:

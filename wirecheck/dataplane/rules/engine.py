@@ -127,6 +127,10 @@ class RuleEngine:
         """Whether a rule gave any of the packets the node's source address."""
         self.masqueraded_by: tuple[RuleText, ...] = ()
         """The path to the last of these rules from the base chain on, and the rule itself."""
+        self.masqueraded_in = ""
+        """The chain of this rule."""
+        self.left_by: RuleText | None = None
+        """The rule by which packets last left a base chain before its end."""
         self.ended_in = ""
         """The chain that the last result is from."""
         self._shared = shared
@@ -204,6 +208,8 @@ class RuleEngine:
         ended = self._call(step, chain, flows)
         if not action.goto:
             return ended
+        if not self._path and ended:
+            (self.left_by,) = self.chains.named((step.rule,))
         returned += ended
         return []
 
@@ -257,11 +263,14 @@ class RuleEngine:
 
     def _masquerade(self, step: Step, _: Source, flows: Flows, __: Flows) -> Flows:
         self.is_masqueraded = True
+        self.masqueraded_in = self._chain
         self.masqueraded_by = self.chains.named((*(e.rule for e in self._path), step.rule))
         self.accepted += flows
         return []
 
-    def _return(self, _: Step, __: Return, flows: Flows, returned: Flows) -> Flows:
+    def _return(self, step: Step, _: Return, flows: Flows, returned: Flows) -> Flows:
+        if not self._path:
+            (self.left_by,) = self.chains.named((step.rule,))
         returned += flows
         return []
 

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
+from wirecheck.addresses import IPAddress
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.engine import Flows, Question, RuleEngine
 from wirecheck.dataplane.rules.flows import Flow, is_refused, split_by_mark
 from wirecheck.dataplane.rules.steps import Step
+from wirecheck.dataplane.table import RuleText
 
 ByMark = Callable[[int], bool | None]
 """Whether a packet with a mark is masqueraded, None where it is dropped."""
+
+
+RuleFor = Callable[[int], RuleText | None]
+"""Returns the third-party rule that decides whether packets with a mark are masqueraded, if any."""
+
+
+@dataclass(frozen=True)
+class LeavingPacket:
+    """The first packet of a translated connection."""
+
+    mark: int
+    source: IPAddress
+    backend: Backend
+    protocol: str
+    device: str
+    """By which it leaves; empty if that is not known."""
+    from_node: bool
+    """Whether the node itself sent it."""
+
+
+class Exemptions(Protocol):
+    """Third-party rules that keep packets from being masqueraded by their mark."""
+
+    @property
+    def matters(self) -> bool:
+        """Whether there may be such a rule."""
+
+    def sources(self, family: int) -> Iterator[IPAddress]:
+        """Addresses that the rules may treat differently than others."""
+
+    def sparing(self, packet: LeavingPacket, by_mark: ByMark) -> str | None:
+        """The rule that keeps the packet from being masqueraded."""
 
 
 class MarkedPacket(Question):
@@ -55,6 +91,27 @@ def by_mark(chains: Chains[Any], base_chain: str) -> ByMark:
         return engine.is_masqueraded
 
     return is_masqueraded
+
+
+def third_party_for(chains: Chains[Any], base_chain: str) -> RuleFor:
+    """The third-party rule by which a table masquerades packets with a mark, or accepts them."""
+
+    @cache
+    def rule_for(mark: int) -> RuleText | None:
+        engine = RuleEngine(MarkedPacket(), chains)
+        engine.to_end_of(base_chain, [Flow(1, mark)])
+        if engine.is_masqueraded:
+            is_of_others = chains.is_third_party(engine.masqueraded_in)
+            return engine.masqueraded_by[-1] if is_of_others else None
+        ends = [each.accepted[-1] for each in engine.accepted if each.accepted]
+        return next((each.rules[-1] for each in ends if each.third_party), None)
+
+    return rule_for
+
+
+def first_rule(rules: Sequence[RuleFor]) -> RuleFor:
+    """The first of the rules of several tables."""
+    return lambda mark: next((found for each in rules if (found := each(mark))), None)
 
 
 def _is_general(step: Step) -> bool:

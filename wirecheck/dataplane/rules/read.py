@@ -147,7 +147,8 @@ def _handlings(
         break
     if not packet.is_local:
         found = _not_local(found)
-    if regions is not base or consulted.way_out:
+    exemptions = ruleset.masquerading.exemptions
+    if regions is not base or consulted.way_out or (exemptions and exemptions.matters):
         return found, None
     return found, _dependencies(ruleset, regions, consulted, sent)
 

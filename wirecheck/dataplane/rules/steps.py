@@ -180,6 +180,10 @@ class Step(Struct, frozen=True, gc=False):
     """Remembers the client under this name."""
     restores_mark: bool = False
     """Whether it gives the packet the connection's mark, which a new connection does not have."""
+    restores: int = 0
+    """The bits of the packet's mark that it replaces by those of the connection's."""
+    saves_mark: bool = False
+    """Whether it gives the connection a mark."""
     sets: tuple[SetTest, ...] = ()
     """Not yet resolved."""
     own: str = ""
