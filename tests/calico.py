@@ -31,6 +31,8 @@ FOLDER = Path(__file__).parent / "recorded" / "calico"
 WITH_TABLES = " with tables"
 """The end of the name of a recording with Calico's nftables table or ipsets, and its objects."""
 TUNNELS = {"tb-cp": "10.244.220.0", "tb-w1": "10.244.140.128", "tb-w2": "10.244.85.128"}
+POLICIES = "healthy-iptables/beside/network-policies.json.gz"
+"""The same in all recordings."""
 KINDS = {
     "IPPool": "ipPools",
     "IPAMBlock": "ipamBlocks",
@@ -46,7 +48,7 @@ def recording(name: str, copy: Path) -> Path:
     if plain == name:
         return FOLDER / name
     folder = changed(plain, copy, lambda node, document: add_tables(plain, node, document))
-    return with_tunnels(with_objects(folder, objects_beside(plain)))
+    return with_tunnels(with_objects(folder, {**objects_beside(plain), **policies()}))
 
 
 def changed(name: str, copy: Path, change: Callable[[str, Document], None]) -> Path:
@@ -76,6 +78,13 @@ def objects_beside(name: str) -> Document:
     return {
         field: [each for each in items if each["kind"] == kind] for kind, field in KINDS.items()
     }
+
+
+def policies() -> Document:
+    """The NetworkPolicies of all recordings with their rules; there are none of other kinds."""
+    found = json.loads(gzip.decompress((FOLDER / POLICIES).read_bytes()))["items"]
+    kinds = {"Calico NetworkPolicy": "read"}
+    return {"networkPolicies": found, "policyRulesRead": True, "policyKinds": kinds}
 
 
 def with_tunnels(folder: Path) -> Path:

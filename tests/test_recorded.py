@@ -37,6 +37,8 @@ NOT_THERE = {
     "endpoints.accept_connections": "it was recorded before listening sockets were read",
     "links.mac_policy": "no node has udev",
     "nodes.neighbour_table": "containers do not see the limit",
+    "policy.allowed_traffic": "no policy engine is in the cluster",
+    "policy.denied_traffic": "no policy engine is in the cluster",
     "pods.device_programs": "it was recorded before programs of interfaces were read",
     "pods.egress_uniform": "flannel has no address pools",
     "reachability.large_payloads_between_nodes": "there were no helper pods",

@@ -77,6 +77,8 @@ CLAIMS = (Evidence.PERSISTENT,)
 """The check compares objects of the network with each other, whose changes are not watched."""
 CUSTOM_OBJECTS = (Evidence.SET_UP, Evidence.NODE, Evidence.REPEATED)
 """The check compares the node with objects of its network, whose changes are not watched."""
+ENFORCED = (Evidence.SET_UP, Evidence.NODE, Evidence.PERSISTENT)
+"""The check compares rules on the node with policies, pods and namespaces, whose labels change."""
 READINESS = (Evidence.OBJECTS, Evidence.NODE, Evidence.REPEATED)
 """The check is about whether an agent of the node is ready."""
 LEFT_OVER = (Evidence.NODE, Evidence.PERSISTENT)

@@ -69,6 +69,7 @@ from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts, shadowed
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.tunnel_packets import TunnelPackets
 from wirecheck.node.veth import Orphan, Veth
+from wirecheck.policy.enforcement import PolicyEnforcement
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
@@ -377,6 +378,13 @@ class Node:
     def policy_chains(self) -> PolicyChains:
         """The chains that a policy engine has for each pod."""
         return PolicyChains(self.seen, self.firewall)
+
+    @cached_property
+    def policy_enforcement(self) -> PolicyEnforcement:
+        """How the packet filter enforces NetworkPolicies."""
+        return PolicyEnforcement(
+            self.seen, self.namespaces, self.iptables, self.firewall, self.routes
+        )
 
     @property
     def agent_health(self) -> AgentHealth:

@@ -5,9 +5,10 @@ A thin composition of the indexes of `api_index` and the record of the CNI plugi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar, cast
 
 from wirecheck.addresses import IPNetwork, contains, network
 from wirecheck.api_index.calico_blocks import AddressBlocks
@@ -46,6 +47,8 @@ from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, Vi
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.objects.service import ServiceObject
+
+Kept = TypeVar("Kept")
 
 REPLACES, TOPOLOGY = "kube-proxy-replacement", "enable-service-topology"
 """Keys of Cilium's ConfigMap."""
@@ -90,6 +93,19 @@ class ClusterSeen:
             return minor_version(text) if (text := self.index.upgrade_target) else None
         except ValueError as error:
             raise FactMissingError(f"The snapshot's upgrade_target is invalid: {error}.") from error
+
+    def kept(self, kind: type[Kept], make: Callable[[], Kept]) -> Kept:
+        """Return what a package above keeps of its kind for all nodes of the round.
+
+        `make` makes it for the first node that needs it.
+        """
+        if kind not in self._kept:
+            self._kept[kind] = make()
+        return cast(Kept, self._kept[kind])
+
+    @cached_property
+    def _kept(self) -> dict[type, object]:
+        return {}
 
     # The round.
 

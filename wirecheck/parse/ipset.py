@@ -18,6 +18,8 @@ class Ipset:
     name: str
     type: str
     entries: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    """Entries with `nomatch`: what they have is not in the set, although a wider entry has it."""
 
 
 def parse_ipset_save(text: str) -> dict[str, Ipset]:
@@ -28,8 +30,9 @@ def parse_ipset_save(text: str) -> dict[str, Ipset]:
         match words:
             case ["create", name, kind, *_] if name not in sets:
                 sets[name] = Ipset(name, kind)
-            case ["add", name, entry, *_] if name in sets:
-                sets[name].entries.append(entry)
+            case ["add", name, entry, *options] if name in sets:
+                found = sets[name]
+                (found.excluded if _has_nomatch(options) else found.entries).append(entry)
             case [] if not text.strip():
                 return {}
             case _:
@@ -37,3 +40,9 @@ def parse_ipset_save(text: str) -> dict[str, Ipset]:
     if text and not text.endswith("\n"):
         raise ParseError("ipset save: the output ends within a line: it is truncated")
     return sets
+
+
+def _has_nomatch(options: list[str]) -> bool:
+    """Whether it is among the options of an entry; a comment, which may say anything, is last."""
+    end = options.index("comment") if "comment" in options else len(options)
+    return "nomatch" in options[:end]

@@ -74,6 +74,14 @@ RULES = (
     Rule("links.gateway_answers", OF_ONE_POD, "pod"),
     Rule("firewall.pod_interfaces", OF_ONE_POD, "pod"),
     *(
+        Rule(cause, ("policy.*",))
+        for cause in (
+            *("firewall.kubernetes_chains_called", "firewall.policy_chains"),
+            *("firewall.pod_interfaces", "nodes.bridge_nf_call"),
+        )
+    ),
+    Rule("firewall.forwards_pods", ("policy.allowed_traffic",)),
+    *(
         Rule(cause, ("reachability.host_ports",), "any pod")
         for cause in (
             *("pods.ip_on_interface", "links.veth_pairs_complete", "links.up", "links.attached"),

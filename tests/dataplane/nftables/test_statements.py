@@ -68,6 +68,14 @@ def verdicts(key: dict[str, Any], *elements: list[Any]) -> dict[str, Any]:
         ({"mangle": {"key": MARK, "value": {"|": [MARK, 0x4000]}}}, SetMark(0x4000, 0x4000)),
         ({"mangle": {"key": MARK, "value": {"^": [MARK, 0x4000]}}}, SetMark(0, 0x4000)),
         ({"mangle": {"key": MARK, "value": {"&": [MARK, 0xFF]}}}, SetMark(FULL & ~0xFF, 0)),
+        (
+            {"mangle": {"key": MARK, "value": {"|": [{"&": [MARK, 0xFFEF]}, 0x80]}}},
+            SetMark(FULL & ~0xFFEF | 0x80, 0x80),
+        ),
+        (
+            {"mangle": {"key": MARK, "value": {"^": [{"|": [MARK, 0x3]}, 0x1]}}},
+            SetMark(0x3, 0x2),
+        ),
     ],
 )
 def test_statements_are_actions(statement: dict[str, Any], action: Action):

@@ -145,18 +145,25 @@ def _backend(value: Any) -> Action:
 
 def mark_of(inner: Mapping[str, Any]) -> SetMark:
     """meta mark set …"""
-    value = inner["value"]
     if inner["key"] != {"meta": {"key": "mark"}}:
         raise UnknownError(inner)
+    return _mark_from(inner["value"])
+
+
+def _mark_from(value: Any) -> SetMark:
+    """A number, the mark itself, or one of them after an operation: `meta mark & 0xff | 0x100`."""
     if isinstance(value, int):
         return SetMark(FULL, value)
-    ((operator, (left, number)),) = value.items()
-    if left != {"meta": {"key": "mark"}}:
-        raise UnknownError(inner)
-    number = int(number)
-    if operator == "|":
-        return SetMark(number, number)
-    return {"^": SetMark(0, number), "&": SetMark(FULL & ~number, 0)}[operator]
+    if value == {"meta": {"key": "mark"}}:
+        return SetMark(0, 0)
+    ((operator, (left, operand)),) = value.items()
+    before, number = _mark_from(left), int(operand)
+    clear, flip = before.clear, before.flip
+    return {
+        "|": SetMark(clear | number, flip & ~number | number),
+        "&": SetMark(clear | FULL & ~number, flip & number),
+        "^": SetMark(clear, flip ^ number),
+    }[operator]
 
 
 def _name(value: Any) -> str:

@@ -19,7 +19,7 @@ def resolver(sets: Mapping[str, Ipset], kept: Recent[Members]) -> Resolve:
 
     `kept` has the sets of other nodes: equal ones are one object.
     """
-    known = {name: _members_of(each, kept) for name, each in sets.items()}
+    known = {n: _members_of(each, kept) for n, each in sets.items() if not each.excluded}
 
     def resolve(step: Step) -> Iterator[Step]:
         if not step.sets:

@@ -1,0 +1,218 @@
+"""The ends of the connections that one node forwards for its pods.
+
+Pods of other nodes and addresses outside stand in groups that neither the policies nor the rules of
+the node tell apart, so the work grows with the groups.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv6Address
+
+from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.api_index.grouping import grouped
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import FactMissingError
+from wirecheck.dataplane.rules.set_members import OF_ADDRESS_AND_PORT
+from wirecheck.node.egress import OUTSIDE
+from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.routes import NodeRoutes
+from wirecheck.node.routing import REFUSING
+from wirecheck.node.seen import NodeSeen
+from wirecheck.policy.cluster_pods import ClusterPods, PodAddress
+from wirecheck.policy.packet_filters import PacketFilters
+from wirecheck.policy.peers import Outside, Peer
+
+MOST_RANGES = 2_000
+"""Ranges of rules of which one address each is tried."""
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of connections; the address stands for all of `pods`, or for addresses outside."""
+
+    address: IPAddress
+    peer: Peer
+    pods: tuple[Pod, ...] = ()
+    device: str = ""
+    """The node's device towards it; empty if that is not known."""
+    is_local: bool = False
+    is_bridged: bool = False
+    """Whether the device is a bridge that the pod is a port of."""
+
+    @property
+    def name(self) -> str:
+        """`shop/web-0`, or the address."""
+        if not self.pods:
+            return str(self.address)
+        return f"{self.pods[0].namespace}/{self.pods[0].name}"
+
+    @property
+    def count(self) -> int:
+        return max(len(self.pods), 1)
+
+
+@dataclass(frozen=True)
+class AddressesTold:
+    """Which addresses the rules of a node tell apart."""
+
+    filters: PacketFilters
+    family: int
+
+    @cached_property
+    def _single(self) -> dict[int, set[object]]:
+        """What names a single address, by its number."""
+        found: dict[int, set[object]] = {}
+        for range_, what in self._named:
+            if range_.prefixlen == range_.max_prefixlen:
+                found.setdefault(int(range_.network_address), set()).add(what)
+        return found
+
+    @cached_property
+    def ranges(self) -> tuple[IPNetwork, ...]:
+        """The ranges that rules or sets name, other than single addresses."""
+        wide = (each for each, _ in self._named if each.prefixlen < each.max_prefixlen)
+        return tuple(dict.fromkeys(wide))
+
+    @cached_property
+    def _named(self) -> tuple[tuple[IPNetwork, object], ...]:
+        return tuple(self._all())
+
+    def _all(self) -> Iterator[tuple[IPNetwork, object]]:
+        family = self.family
+        for text in (*self.filters.source_ranges(family), *self.filters.hosts(family)):
+            yield network(text), text
+        for name, members in self.filters.used_sets(family).items():
+            if members.type in OF_ADDRESS_AND_PORT:
+                for port, ranges in (members.by_port or {}).items():
+                    yield from ((each, (name, port)) for each in ranges.networks)
+            else:
+                yield from ((each, name) for each in members.networks)
+
+    @cached_property
+    def _by_length(self) -> dict[int, set[int]]:
+        found: dict[int, set[int]] = {}
+        for each in self.ranges:
+            if each.version == self.family:
+                found.setdefault(each.prefixlen, set()).add(int(each.network_address))
+        return found
+
+    def of(self, address: IPAddress) -> tuple[object, ...]:
+        """Equal for addresses that the rules do not tell apart."""
+        number, width = int(address), address.max_prefixlen
+        starts = ((n, number >> (width - n) << (width - n)) for n in self._by_length)
+        within = tuple((n, start) for n, start in starts if start in self._by_length[n])
+        return frozenset(self._single.get(number, ())), within
+
+
+@dataclass(frozen=True)
+class NodeEnds:
+    """The ends of connections of one node's pods."""
+
+    seen: NodeSeen
+    namespaces: PodNamespaces
+    routes: NodeRoutes
+    filters: PacketFilters
+
+    @cached_property
+    def _pods(self) -> ClusterPods:
+        return ClusterPods.of(self.seen.cluster)
+
+    def local(self, family: int) -> tuple[End, ...]:
+        """The pods of the node, each by itself."""
+        found = self._pods.by_node.get((self.seen.name, family), ())
+        return tuple(map(self._of_pod, found))
+
+    def _of_pod(self, each: PodAddress) -> End:
+        device, is_bridge = self.devices.get(each.pod.object.metadata.uid, ("", False))
+        return End(each.address, each.of, (each.pod,), device, True, is_bridge)
+
+    @cached_property
+    def devices(self) -> dict[str, tuple[str, bool]]:
+        """The node's device for each pod, by uid, and whether it is a bridge."""
+        found: dict[str, tuple[str, bool]] = {}
+        try:
+            for veth in self.namespaces.veths:
+                device = veth.master or veth.outer
+                if device is not None:
+                    uid = veth.pod.object.metadata.uid
+                    found[uid] = (device.name, veth.master is not None)
+        except FactMissingError:
+            # Rules for the devices of pods whose netns is not known are then inconclusive.
+            pass
+        return found
+
+    def remote(self, family: int) -> tuple[End, ...]:
+        """The pods of other nodes, in groups."""
+        told = AddressesTold(self.filters, family)
+        ends = []
+        for (node, version), pods in self._pods.by_node.items():
+            if version != family or node == self.seen.name:
+                continue
+            device = self._device_to(pods[0].address)
+            if device is None:
+                continue  # Without a route nothing is forwarded; checks of routes report that.
+            groups = grouped(((each.of, told.of(each.address)), each) for each in pods)
+            ends += [self._of_group(group, device) for group in groups.values()]
+        return tuple(self._joined(ends, told))
+
+    def _of_group(self, group: Sequence[PodAddress], device: str) -> End:
+        first = group[0]
+        return End(first.address, first.of, tuple(each.pod for each in group), device)
+
+    def _joined(self, ends: Sequence[End], told: AddressesTold) -> Iterator[End]:
+        """Groups of several nodes that are alike."""
+        alike = grouped(((e.peer, e.device, told.of(e.address)), e) for e in ends)
+        for first, *others in alike.values():
+            pods = (*first.pods, *(pod for each in others for pod in each.pods))
+            yield End(first.address, first.peer, pods, first.device)
+
+    def outside(self, family: int) -> tuple[End, ...]:
+        """Addresses of nobody in the cluster: one for each area that is told apart."""
+        told = AddressesTold(self.filters, family)
+        blocks = self._pods.expected.vocabulary.block_map
+        ranges = [
+            network(str(OUTSIDE[family])),
+            *(each for block in blocks.blocks for each in block.ranges),
+            *told.ranges,
+        ]
+        found: dict[object, End] = {}
+        for range_ in ranges[:MOST_RANGES]:
+            address = self._unused_in(range_) if range_.version == family else None
+            if address is not None:
+                covered_by = blocks.covering([address])
+                key = covered_by, told.of(address)
+                device = self._device_to(address)
+                if key not in found and device is not None:
+                    found[key] = End(address, Outside(covered_by), device=device)
+        return tuple(found.values())
+
+    def _unused_in(self, range_: IPNetwork) -> IPAddress | None:
+        """An address of the range that belongs to no pod, node or Service."""
+        first, last = int(range_.network_address), int(range_.broadcast_address)
+        of = IPv4Address if range_.version == 4 else IPv6Address
+        for number in dict.fromkeys(
+            (first + 1, last - 1, first + (last - first) // 2, first, last)
+        ):
+            if first <= number <= last and self._is_unused(of(number)):
+                return of(number)
+        return None
+
+    def _is_unused(self, address: IPAddress) -> bool:
+        is_special = address.is_loopback or address.is_multicast or address.is_unspecified
+        spans = self.seen.cluster.known_spans.get(address.version, ())
+        at = bisect_right(spans, (int(address), 1 << 129)) - 1
+        is_known = at >= 0 and int(address) <= spans[at][1]
+        return not (is_special or address.is_link_local or is_known)
+
+    def _device_to(self, address: IPAddress) -> str | None:
+        """The device of the route; empty if it has several, None without a route."""
+        routing = self.routes.routing
+        route = routing.route_to(address)
+        if route is None or route.type in REFUSING:
+            return None
+        device = routing.device_of(route)
+        return device.name if device else ""
