@@ -125,6 +125,8 @@ FILES = (
     "virtual_machine.yaml",
     "networks.yaml",
     "cilium.yaml",
+    "kube_router_and_kind.yaml",
+    "k3s.yaml",
 )
 
 

@@ -38,7 +38,9 @@ STANDARD = {
 FINDERS = {
     "kube_proxy_pod": "To find KUBE_PROXY_POD: `kubectl -n kube-system get pods -o wide "
     "--field-selector spec.nodeName={node}`. Without such a pod, kube-proxy is part of a service "
-    "of {node}: `systemctl list-units --type=service | grep -E 'kube|k3s|rke2'`.",
+    "of {node}: `systemctl list-units --type=service | grep -E 'kube|k3s|rke2'`. Then restart that "
+    "SERVICE instead of the pod, `systemctl restart SERVICE`, and read `journalctl -u SERVICE` "
+    "instead of the pod's log.",
     "cni_pod": "To find CNI_POD: `kubectl get pods -A -o wide --field-selector "
     "spec.nodeName={node}`.",
     "netns": "To find NETNS, on {node}: `lsns -t net -o NS,PID,NSFS,COMMAND`; /proc/PID/ns/net is "

@@ -37,6 +37,20 @@ def test_the_faults_of_other_networks_do_not_happen_on_the_default_one():
     assert not others & {fault.name for fault in faults_of(network_named(DEFAULT), FAULTS)}
 
 
+@pytest.mark.parametrize("name", ["kind", "kube-router", "cilium", "cilium-kube-proxy"])
+def test_a_network_that_differs_in_more_than_settings_has_ten_faults(name: str):
+    assert len(faults_of(network_named(name), FAULTS)) >= 10
+
+
+def test_faults_with_k3s_name_none_of_the_files_and_pods_that_it_has_not():
+    """Neither kubelet nor kube-proxy has a pod or a file of kubeadm's there."""
+    for fault in FAULTS:
+        steps = str([fault.target, *fault.inject, *fault.remove])
+        elsewhere = ("app=kube-proxy", "daemonset/kube-proxy", " /etc/cni/", "/opt/cni/", " /usr/")
+        if K3S.name in fault.layouts:
+            assert not [each for each in elsewhere if each in steps], fault.name
+
+
 def test_faults_name_layouts_that_exist():
     assert {name for fault in FAULTS for name in fault.layouts} <= {f.name for f in FILE_LAYOUTS}
 
