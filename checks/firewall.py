@@ -14,8 +14,8 @@ FIND = (
 ON_ARRIVAL = (
     "The evidence is the rule that drops the packets, which carry the connections of pods. On "
     "{node}, `iptables -L INPUT -v -n --line-numbers` or `nft list table {table}` shows it. Find "
-    "out who added it (firewalld, ufw, a cloud's image, a person), and make that one accept UDP "
-    "port {port} from the other nodes."
+    "out who added it (firewalld, ufw, a cloud's image, a person), and make that one accept "
+    "{what} from the other nodes."
 )
 IN_TABLE = (
     "The evidence is the rule that drops the packets. On {node}, `nft list table {table}` shows "
@@ -67,12 +67,13 @@ def forwards_pods(node: Node) -> Findings:
     """The node forwards connections between its pods and the pods of other nodes.
 
     Docker and firewall managers set the policy of the chain FORWARD to DROP. Without a rule that
-    accepts them, packets of pods never leave the node. With VXLAN, they arrive in packets to the
-    node itself: chain INPUT must accept these.
+    accepts them, packets of pods never leave the node. With VXLAN, Geneve, WireGuard and IPIP, they
+    arrive in packets to the node itself: chain INPUT must accept these.
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
-    policy selects stands for its node. Where eBPF may forward packets past the chain (Cilium,
+    policy selects stands for its node. WireGuard is expected at its usual port; if a rule accepts
+    further ones, that is inconclusive. Where eBPF may forward packets past the chain (Cilium,
     Calico's eBPF dataplane), a drop is inconclusive. So are nftables tables whose rules were not
     read; those of the family bridge do not count.
 
@@ -80,20 +81,21 @@ def forwards_pods(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/39823
          https://github.com/flannel-io/flannel/issues/1450
     """
-    for each in node.firewall.dropped(node.firewall.packets.between_pods):
-        yield _dropped(
-            node.part(f"FORWARD {each.what}"), each, expected="connections are forwarded"
-        )
     for device, refused in node.tunnel_packets.refused:
         port = refused.packet.port
+        what = f"UDP port {port}" if port else "protocol 4 (IPIP)"
         yield Finding(
             node.part(f"INPUT of {device.name}"),
-            expected=f"UDP port {port} of the node accepts the packets of other nodes",
+            expected=f"the node accepts {what} from other nodes",
             found=refused.found,
             evidence=[refused.rule],
             inconclusive=refused.inconclusive,
             remedy=ON_ARRIVAL,
-            names={"port": str(port), "table": refused.table or "ip filter"},
+            names={"what": what, "table": refused.table or "ip filter"},
+        )
+    for each in node.firewall.dropped(node.firewall.packets.between_pods):
+        yield _dropped(
+            node.part(f"FORWARD {each.what}"), each, expected="connections are forwarded"
         )
     for table in node.firewall.unread_filters:
         yield Finding(

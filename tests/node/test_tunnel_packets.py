@@ -1,12 +1,15 @@
-"""A filter that refuses what other nodes send to the VXLAN port cuts off the pods of the node."""
+"""A filter that refuses what other nodes send through tunnels cuts off the pods of the node."""
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 import pytest
 
 from tests.checks.small_cluster import FILTER, HOST, SmallCluster, api_pod
 from tests.network.all_clusters import CLUSTERS
-from wirecheck.snapshot.netns import Link
+from wirecheck.catalogue.findings import Finding, NotApplicable
+from wirecheck.snapshot.netns import Address, Link, Route
 
 CHECK = "firewall.forwards_pods"
 USUAL = (
@@ -40,7 +43,7 @@ def test_a_rule_that_refuses_the_rest_is_found(small: SmallCluster) -> None:
 
     assert found(small) == [("INPUT of flannel.1", REST)]
     (finding,) = small.findings(CHECK)
-    assert finding.expected == "UDP port 8472 of the node accepts the packets of other nodes"
+    assert finding.expected == "the node accepts UDP port 8472 from other nodes"
     assert finding.found == "udp from 192.0.2.2 to 192.0.2.1 port 8472 is dropped"
 
 
@@ -140,3 +143,100 @@ def test_what_comes_out_of_wireguard_comes_in_by_another_device(
     small.change_netns(HOST, links=[*host.links, encrypted])
 
     assert bool(found(small)) is is_found
+
+
+def tunnel(small: SmallCluster, daemonset: str, name: str, kind: str, *, routed: bool) -> None:
+    """Make it the device by which the node reaches the pods of the others."""
+    assert small.document
+    host = small.document.namespaces[0]
+    links = [each for each in host.links if each.name != "flannel.1"]
+    addresses = [each for each in host.addresses if each.index != 4]
+    route = Route(4, "10.244.1.0/24", index=40)
+    small.change_netns(
+        HOST,
+        links=[*links, Link(40, name, flags=["UP"], mtu=1420, kind=kind)],
+        routes=[*(each for each in host.routes if each.index != 4), *([route] if routed else [])],
+        addresses=[*addresses, Address(40, "10.244.0.64", 32)],
+    )
+    notes = small.api["nodes"][0]["metadata"]["annotations"]
+    notes["flannel.alpha.coreos.com/backend-type"] = "wireguard"
+    notes["projectcalico.org/IPv4IPIPTunnelAddr"] = "10.244.0.64"
+    if daemonset:
+        (agent,) = (each for each in small.api["pods"] if each["metadata"]["name"] == "flannel")
+        agent["metadata"]["ownerReferences"][0]["name"] = daemonset
+
+
+TUNNELS = [
+    ("", "flannel-wg", "wireguard", "udp", 51820),
+    ("calico-node", "wireguard.cali", "wireguard", "udp", 51820),
+    ("calico-node", "tunl0", "ipip", "ipencap", None),
+    ("cilium", "cilium_wg0", "wireguard", "udp", 51871),
+    ("cilium", "cilium_geneve", "geneve", "udp", 6081),
+    ("ovnkube-node", "genev_sys_6081", "geneve", "udp", 6081),
+    ("kube-ovn-cni", "genev_sys_6081", "geneve", "udp", 6081),
+    ("antrea-agent", "genev_sys_6081", "geneve", "udp", 6081),
+]
+
+
+def on_arrival(small: SmallCluster, name: str) -> list[Finding]:
+    """What is found before packets of single pods, of which the cluster has too few."""
+    found = []
+    with suppress(NotApplicable):
+        found += (e for e in small.check(CHECK) if e.subject.part == f"INPUT of {name}")
+    return found
+
+
+@pytest.mark.parametrize("known", TUNNELS, ids=lambda each: f"{each[0]} {each[1]}")
+def test_every_kind_of_tunnel_has_to_be_let_in(
+    small: SmallCluster, known: tuple[str, str, str, str, int | None]
+) -> None:
+    daemonset, name, kind, protocol, port = known
+    tunnel(small, daemonset, name, kind, routed=name in ("flannel-wg", "wireguard.cali", "tunl0"))
+    put(small, *USUAL, REST)
+
+    (finding,) = on_arrival(small, name)
+    at = f" port {port}" if port else ""
+    assert finding.found == f"{protocol} from 192.0.2.2 to 192.0.2.1{at} is dropped"
+    what = f"UDP port {port}" if port else "protocol 4 (IPIP)"
+    assert finding.expected == f"the node accepts {what} from other nodes"
+    assert not finding.inconclusive
+    allowed = f"-p udp -m udp --dport {port}" if port else "-p ipencap"
+    put(small, f"-A INPUT {allowed} -j ACCEPT", *USUAL, REST)
+
+    assert on_arrival(small, name) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_doubted"),
+    [
+        ("-p udp -m udp --dport 7777 -j ACCEPT", True),
+        ("-p udp -m multiport --dports 500,4500,41641 -j ACCEPT", True),
+        ("-p udp -m udp --dport 30000:32767 -j ACCEPT", False),
+        ("-d 224.0.0.251/32 -p udp -m udp --dport 5353 -j ACCEPT", False),
+        ("-p tcp -m tcp --dport 7777 -j ACCEPT", False),
+        ("-p udp -m udp --dport 7777 -j DROP", False),
+    ],
+)
+def test_wireguard_may_have_another_port_that_the_node_accepts(
+    small: SmallCluster, rule: str, is_doubted: bool
+) -> None:
+    tunnel(small, "", "flannel-wg", "wireguard", routed=True)
+    put(small, f"-A INPUT {rule}", *USUAL, REST)
+
+    (finding,) = on_arrival(small, "flannel-wg")
+    assert bool(finding.inconclusive) is is_doubted
+
+
+def test_ciliums_port_of_wireguard_is_always_the_same(small: SmallCluster) -> None:
+    tunnel(small, "cilium", "cilium_wg0", "wireguard", routed=False)
+    put(small, "-A INPUT -p udp -m udp --dport 7777 -j ACCEPT", *USUAL, REST)
+
+    (finding,) = on_arrival(small, "cilium_wg0")
+    assert not finding.inconclusive
+
+
+def test_an_idle_ipip_device_needs_nothing(small: SmallCluster) -> None:
+    tunnel(small, "calico-node", "tunl0", "ipip", routed=False)
+    put(small, *USUAL, REST)
+
+    assert on_arrival(small, "tunl0") == []

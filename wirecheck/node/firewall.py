@@ -6,7 +6,7 @@ programs. In snapshots of older versions the latter are known by name only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,9 +15,11 @@ from wirecheck.dataplane.iptables import reader as iptables_reader
 from wirecheck.dataplane.kube_chains import has_kubernetes_chains, is_kubernetes_rule
 from wirecheck.dataplane.nftables import reader as nftables_reader
 from wirecheck.dataplane.nftables.tables import NamedTable, stages_of
-from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, refusal_of
-from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
-from wirecheck.dataplane.table import table_in
+from wirecheck.dataplane.rules.chains import concerns_destination
+from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, packet_at, refusal_of
+from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
+from wirecheck.dataplane.rules.steps import End
+from wirecheck.dataplane.table import Verdict, table_in
 from wirecheck.network.plugin import Attachment
 from wirecheck.node.anchors import (
     MissingAnchor,
@@ -198,25 +200,45 @@ class Firewall:
 
     def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:
         """The packets that the forward chains do not accept, each once."""
-        return self._refused(packets, self.forward_chains)
+        return self._refused(packets, self.forward_chains, self._around_filter)
 
     def refused_on_arrival(
         self, packets: Iterator[tuple[str, ForwardedPacket]]
     ) -> Iterator[Dropped]:
-        """The packets to the node itself that it does not accept, each once."""
-        return self._refused(packets, self._chains("input"))
+        """The packets to the node itself that it does not accept, each once.
+
+        Programs of Cilium leave those of tunnels to the kernel's own devices.
+        """
+        doubt = self._around_filter if self._has_ebpf_of_calico else ""
+        return self._refused(packets, self._chains("input"), doubt)
+
+    def accepts_further_ports(self, packet: ForwardedPacket, ports: Iterable[int]) -> bool:
+        """Whether rules of INPUT accept packets like this one, and name one of the ports."""
+        packets = [packet_at(packet, each) for each in ports]
+        steps = (
+            step
+            for each in self._chains("input")[packet.source.version]
+            for chain in reachable(each.stage)
+            for step in chain.steps
+            if step.protocol == packet.protocol and End(Verdict.NOTHING) in step.actions
+        )
+        return any(
+            (step.port or step.tests) and any(concerns_destination(each, step) for each in packets)
+            for step in steps
+        )
 
     def _refused(
         self,
         packets: Iterator[tuple[str, ForwardedPacket]],
         chains: Mapping[int, tuple[ForwardChain, ...]],
+        around: str,
     ) -> Iterator[Dropped]:
         for what, packet in packets:
             for each in chains[packet.source.version]:
                 stage = each.stage
                 rule = refusal_of(stage.chains, stage.base_chain, stage.policy, packet)
                 if rule is not None:
-                    doubt = self._around_filter or self._unsure(packet, each, rule)
+                    doubt = around or self._unsure(packet, each, rule)
                     yield Dropped(what, packet, rule, each.variant, each.is_mixed, doubt)
                     break
 
@@ -234,10 +256,13 @@ class Firewall:
         leaves forwarding to the kernel, as in chaining mode or with legacy host routing, nothing
         that is read here shows it.
         """
-        is_calico = any(each.name == CALICO_EBPF for each in self.seen.host.interfaces)
-        if self.seen.cni.attachment is Attachment.EBPF or is_calico:
+        if self.seen.cni.attachment is Attachment.EBPF or self._has_ebpf_of_calico:
             return f"{self.seen.cni} may forward packets of pods in eBPF, past chain FORWARD"
         return ""
+
+    @property
+    def _has_ebpf_of_calico(self) -> bool:
+        return any(each.name == CALICO_EBPF for each in self.seen.host.interfaces)
 
     @cached_property
     def packets(self) -> PodPackets:

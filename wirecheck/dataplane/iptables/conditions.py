@@ -9,7 +9,7 @@ from wirecheck.dataplane.rules.source_ports import matches_clients
 from wirecheck.dataplane.rules.steps import IN, OUT, MarkTest, SetTest, SourceTest, Test
 from wirecheck.parse.iptables import Option
 
-PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}
+PROTOCOLS = {"4": "ipencap", "6": "tcp", "17": "udp", "132": "sctp", "ipv4": "ipencap"}
 ROOT = 0
 FULL_MASKS = frozenset({"255.255.255.255", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"})
 

@@ -11,7 +11,7 @@ from wirecheck.addresses import canonical
 from wirecheck.dataplane.rules.steps import Packet
 from wirecheck.parse.nftables import Expression, NftSet
 
-PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
+PROTOCOLS = {4: "ipencap", 6: "tcp", 17: "udp", 132: "sctp"}
 """By number, as nft prints them where the file with their names is missing."""
 
 

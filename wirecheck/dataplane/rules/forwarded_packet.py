@@ -51,19 +51,24 @@ class ForwardedPacket:
         return f"{self.protocol} from {self.source} to {self.destination}{port}"
 
 
+def packet_at(forwarded: ForwardedPacket, port: int) -> Packet:
+    """The same packet to another port, without its source."""
+    destination = forwarded.destination
+    return Packet(
+        destination.version,
+        str(destination),
+        int(destination),
+        forwarded.protocol,
+        port,
+        is_local=forwarded.is_received,
+    )
+
+
 class OnePacket(OfPacket):
     """One forwarded packet, which has no mark when it enters the filter."""
 
     def __init__(self, forwarded: ForwardedPacket) -> None:
-        destination = forwarded.destination
-        self.packet = Packet(
-            destination.version,
-            str(destination),
-            int(destination),
-            forwarded.protocol,
-            ANY_PORT if forwarded.port is None else forwarded.port,
-            is_local=forwarded.is_received,
-        )
+        self.packet = packet_at(forwarded, ANY_PORT if forwarded.port is None else forwarded.port)
         self.concerns = self._may_match
         self._forwarded = forwarded
         self._is_mark_known = True
