@@ -1,53 +1,12 @@
-import gzip
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.changed_recordings import Document, changed
 from tests.checks.small_cluster import SmallCluster
-from tests.test_network_recordings import FOLDER
+from tests.cilium_with_maps import with_maps
 
-MAPS = FOLDER.parent / "cilium-maps"
+__all__ = ["small", "with_maps"]
 
 
 @pytest.fixture
 def small() -> SmallCluster:
     """A healthy cluster of one node and two pods."""
     return SmallCluster()
-
-
-Change = Callable[[str, Document], None]
-
-
-@pytest.fixture
-def with_maps(tmp_path: Path) -> Callable[..., Path]:
-    """Makes a copy of a recording that has the maps, with a change to the document of each node.
-
-    `api` changes the API objects, to which the CiliumEndpoints are added.
-    """
-
-    def make(
-        recording: str,
-        change: Change = lambda *_: None,
-        api: Callable[[Document], None] = lambda _: None,
-    ) -> Path:
-        def both(name: str, document: Document) -> None:
-            document["ebpf"] = _read(MAPS / recording / f"{name}.json.gz")
-            change(name, document)
-
-        folder = changed(FOLDER / f"cilium-{recording}", tmp_path / recording, both)
-        file = folder / "look-1" / "api.json.gz"
-        objects = _read(file)
-        objects["ciliumEndpoints"] = _read(MAPS / recording / "endpoints.json.gz")
-        api(objects)
-        file.write_bytes(gzip.compress(json.dumps(objects).encode(), 1))
-        return folder
-
-    return make
-
-
-def _read(file: Path) -> Any:
-    return json.loads(gzip.decompress(file.read_bytes()))

@@ -53,6 +53,8 @@ def test_a_deleted_entry_fails_on_its_node_only(with_maps: MakeRecording, record
     assert "10.96.107.131:80/tcp" in str(finding.object)
     assert "pods on this node" in finding.expected
     assert "delete pod cilium-" in finding.remedy
+    where = "pod's device" if recording in BESIDE else "never on the wire"
+    assert where in finding.evidence[-1]
 
 
 def test_nodes_disagree_where_one_lacks_an_entry(with_maps: MakeRecording) -> None:

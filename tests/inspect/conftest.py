@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.cilium_with_maps import with_maps
 from tests.command_line import Ended
+
+__all__ = ["as_json", "as_text", "broken", "healthy", "inspect", "with_maps"]
 
 CLUSTERS = Path(__file__).parents[1] / "recorded" / "clusters"
 """Kept as they are, because the tests name what is in them: those that ship are made anew."""

@@ -62,3 +62,102 @@ def test_a_service_shows_that_pods_meet_other_rules(as_json, as_text):
         "Cilium forwards connections of pods to cluster IPs and external IPs"
     }
     assert "As expected on 3 nodes, as far as kube-proxy forwards." in as_text(*service)
+
+
+BY_SOCKET = (
+    "pods on this node and the node itself: the backend is chosen when the client connects (socket "
+    "load balancing), so the Service's address is never on the wire"
+)
+AT_DEVICE = "pods on this node: the backend is chosen by the program on the pod's device"
+
+
+def test_a_service_shows_the_entries_and_where_they_decide(with_maps, as_json, as_text):
+    folder = with_maps("entry-deleted")
+    service = ("service", "-n", "shop", "web", "--snapshot", folder)
+
+    nodes = {each["node"]: each for each in as_json(*service)["nodes"]}
+    assert {each["mode"] for each in nodes.values()} == {"eBPF"}
+    assert all(each["decided"].startswith(f"{BY_SOCKET}; clients out") for each in nodes.values())
+    broken, whole = (nodes[name]["frontends"][0] for name in ("td-w1", "td-w2"))
+    assert [each["kind"] for each in broken["differences"]] == ["frontend missing"]
+    assert (whole["differences"], broken["rules"]) == ([], [])
+    assert whole["rules"][0] == "cilium_lb4_services: 10.96.107.131:80/tcp, 4 backends"
+    assert BY_SOCKET in as_text(*service)
+    assert "slot 3: backend" in as_text(*service, "--node", "td-w2")
+
+
+def test_a_service_beside_kube_proxy_shows_rules_and_maps(with_maps, as_json, as_text):
+    folder = with_maps("beside-kube-proxy-entry-deleted")
+    service = ("service", "-n", "shop", "web", "--snapshot", folder)
+
+    nodes = {each["node"]: each for each in as_json(*service)["nodes"]}
+    for each in nodes.values():
+        assert (each["mode"], each["pods"]) == ("iptables, eBPF for pods", "")
+        assert each["decided"] == AT_DEVICE
+        by_rules, by_maps = each["frontends"]
+        clients = [name for handling in by_rules["expected"] for name in handling["clients"]]
+        assert "pods on this node" not in clients
+        assert [h["clients"] for h in by_maps["expected"]] == [["pods on this node"]]
+        assert bool(by_maps["differences"]) is (each["node"] == "td-w1")
+    assert "not known" not in as_text(*service)
+
+
+def test_a_service_is_not_known_without_readable_maps(with_maps, as_json):
+    def change(name, document):
+        if name == "td-w1":
+            document["ebpf"] = {"byte_order": "little", "problem": "Permission denied"}
+
+    folder = with_maps("healthy", change)
+    nodes = as_json("service", "-n", "shop", "web", "--snapshot", folder)["nodes"]
+    (unknown,) = (each for each in nodes if each["unknown"])
+    assert (unknown["node"], unknown["frontends"]) == ("td-w1", [])
+    assert "Permission denied" in unknown["unknown"]
+
+
+def test_a_node_shows_its_fullest_maps(with_maps, as_json, as_text):
+    node = ("node", "td-w1", "--snapshot", with_maps("healthy"))
+
+    view = as_json(*node)["ebpf"]
+    assert view["unknown"] == ""
+    first = view["maps"][0]
+    assert (first["name"], first["entries"], first["limit"]) == (
+        "cilium_lb4_services_v2",
+        196,
+        65536,
+    )
+    text = as_text(*node)
+    assert "cilium_lb4_services_v2  196 entries of 65,536 (0.3 %)" in text
+    assert "1 entry of 512" in text
+    assert BY_SOCKET in text
+    assert as_json("node", "td-w1", *of("cilium-healthy"))["ebpf"] is None
+
+
+def test_a_pod_shows_its_entries_and_findings(with_maps, as_json, as_text):
+    pod = ("pod", "-n", "shop", "db-1", "--snapshot")
+    view = as_json(*pod, with_maps("healthy"))
+    assert view["ebpf"]["entries"] == [
+        "cilium_ipcache: 10.244.1.27, identity 57426",
+        "cilium_lxc: 10.244.1.27, endpoint 1481 at lxc4624becaabe0, identity 57426",
+    ]
+
+    def empty(name, document):
+        for each in document["ebpf"]["maps"]:
+            if each["name"] == "cilium_lxc" and name == "td-w1":
+                each.update(entries="", count=0)
+
+    folder = with_maps("dual-stack", empty)
+    pod = ("pod", "-n", "shop", "db-1", "--snapshot", folder)
+    findings = as_json(*pod)["findings"]
+    assert {(e["check"], e["step"]) for e in findings} >= {("ebpf.pod_endpoints", "maps")}
+    assert "cilium_lxc: fd00:244:0:1::8683, no entry" in as_text(*pod)
+
+
+def test_a_setting_moves_pods_from_sockets_to_devices(with_maps, as_json):
+    def hosts_only(objects):
+        for each in objects["configMaps"]:
+            if "kube-proxy-replacement" in each["data"]:
+                each["data"]["bpf-lb-sock-hostns-only"] = "true"
+
+    folder = with_maps("healthy", api=hosts_only)
+    view = as_json("pod", "-n", "shop", "db-1", "--snapshot", folder)
+    assert view["ebpf"]["decided"] == AT_DEVICE

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.inspect.ebpf import maps_of_node
 from wirecheck.inspect.node_view import (
     ConntrackView,
     DestinationView,
@@ -52,6 +53,7 @@ def node_view(scene: Scene, name: str) -> NodeView:
         routes=[] if unseen else route_views(node.host),
         policy_rules=[] if unseen else [_rule(each) for each in _unusual(node)],
         proxy=ProxyView(unknown=unseen) if unseen else _proxy(node),
+        ebpf=None if unseen else maps_of_node(node),
         conntrack=ConntrackView(unknown=unseen) if unseen else _conntrack(node),
         findings=[each for each in findings_of(scene.evaluated({name})) if each.node == name],
     )

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from wirecheck.inspect.drawing import STYLES, Line, found_lines, heading, interface_text
+from wirecheck.inspect.ebpf_view import NodeMapsView
 from wirecheck.inspect.node_view import ConntrackView, LinkView, NodeView, ProxyView
 from wirecheck.text import listed, plural
 
 MOST_LINES = 30
 MOST_TABLES = 5
+MOST_MAPS = 8
 
 
 def node_lines(view: NodeView) -> Iterator[Line]:
@@ -25,6 +27,9 @@ def node_lines(view: NodeView) -> Iterator[Line]:
         yield Line()
         yield from _proxy(view.proxy)
         yield Line()
+        if view.ebpf:
+            yield from _maps(view.ebpf)
+            yield Line()
         yield from _conntrack(view.conntrack)
     yield Line()
     if view.findings:
@@ -101,6 +106,19 @@ def _proxy(proxy: ProxyView) -> Iterator[Line]:
     for sync in proxy.syncs:
         waiting = f", change of {_moment(sync.queued)} pending" if sync.is_waiting else ""
         yield Line(f"{_moment(sync.done)}{waiting} {sync.family}".rstrip(), "  last sync")
+
+
+def _maps(found: NodeMapsView) -> Iterator[Line]:
+    for sentence in found.decided.split("; "):
+        yield Line(sentence, "Services")
+    if found.unknown:
+        yield Line(found.unknown, "eBPF maps", "", STYLES["error"])
+    for each in found.maps[:MOST_MAPS]:
+        entries = plural(each.entries, "entry", "entries")
+        text = f"{each.name}  {entries} of {each.limit:,} ({each.use:.1f} %)"
+        yield Line(text, "eBPF map")
+    if more := found.maps[MOST_MAPS:]:
+        yield Line(f"and {len(more)} more (-o json has all of them)", "eBPF map")
 
 
 def _moment(stamp: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wirecheck.inspect.ebpf_view import NodeMapsView
 from wirecheck.inspect.parts import FindingView, InterfaceView, RouteView, Source, View
 
 FORMAT = 1
@@ -111,5 +112,7 @@ class NodeView(View, frozen=True, kw_only=True):
     policy_rules: list[str]
     """Routing rules besides the three that every kernel has."""
     proxy: ProxyView
+    ebpf: NodeMapsView | None
+    """None where Cilium's maps were not read."""
     conntrack: ConntrackView
     findings: list[FindingView]

@@ -10,6 +10,7 @@ from wirecheck.api_index.dns_lookup import Lookup
 from wirecheck.api_index.network_policy import selects
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.inspect.ebpf import maps_of_pod
 from wirecheck.inspect.parts import FindingView, interface_view, route_views
 from wirecheck.inspect.pod_view import (
     ContainerView,
@@ -75,6 +76,7 @@ def pod_view(scene: Scene, pod: Pod) -> PodView:
             for each in pod.object.spec.containers
         ],
         wire=wire,
+        ebpf=maps_of_pod(node, pod) if node and node.document else None,
         policies=[
             PolicyView(name=each.metadata.name, types=list(each.spec.policy_types))
             for each in cluster.api.network_policies
@@ -134,6 +136,7 @@ STEPS = {
     "routes": "routes",
     "dns": "dns",
     "conntrack": "connections",
+    "ebpf": "maps",
     "endpoints": "services",
     "services": "services",
 }

@@ -13,6 +13,7 @@ from wirecheck.inspect.drawing import (
     heading,
     interface_text,
 )
+from wirecheck.inspect.ebpf_view import PodMapsView
 from wirecheck.inspect.parts import FindingView, InterfaceView
 from wirecheck.inspect.pod_view import (
     LookupView,
@@ -182,7 +183,19 @@ def _lookup(lookup: LookupView) -> Line:
     return Line(f"{query}: {lookup.answer} in {lookup.seconds * 1000:.1f} ms", "DNS")
 
 
+def _maps(found: PodMapsView) -> Iterator[Line]:
+    if found.decided:
+        yield Line(found.decided, "to Services")
+    if found.unknown:
+        yield Line(found.unknown, "eBPF maps", "", STYLES["error"])
+    for text in found.entries[:MOST_LINES]:
+        yield Line(text, "eBPF map")
+
+
 def _around(view: PodView) -> Iterator[Line]:
+    if view.ebpf:
+        yield from _maps(view.ebpf)
+    yield from findings_here(_at(view, "maps"))
     for text in view.wire.connections[:MOST_LINES]:
         yield Line(text, "conntrack")
     if view.wire.connections[MOST_LINES:]:

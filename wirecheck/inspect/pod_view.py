@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wirecheck.inspect.ebpf_view import PodMapsView
 from wirecheck.inspect.parts import FindingView, InterfaceView, RouteView, Source, View
 
 FORMAT = 1
@@ -146,6 +147,8 @@ class PodView(View, frozen=True, kw_only=True):
     """The addresses in the API."""
     containers: list[ContainerView]
     wire: WireView
+    ebpf: PodMapsView | None
+    """None where Cilium's maps were not read."""
     policies: list[PolicyView]
     services: list[str]
     """The Services with the pod as an endpoint: `NAMESPACE/NAME`."""

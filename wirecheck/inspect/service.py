@@ -40,6 +40,7 @@ from wirecheck.results.ordering import REACHABLE
 from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
+UNKNOWN = (FactMissingError, NotApplicable)
 GROUPS = ("services", "endpoints", "kube_proxy", "nodes")
 """The groups of checks that can have findings about a Service."""
 
@@ -119,34 +120,79 @@ def _concerning(
 
 
 def _on_node(node: Node, service: ServiceObject) -> NodeServiceView:
+    if not node.cilium.were_read:
+        return _by_rules(node, service)
+    maps = _by_maps(node, service)
+    if node.cilium.replaces_kube_proxy or maps.unknown:
+        return maps
+    rules = _by_rules(node, service)
+    return replace(
+        rules,
+        mode=f"{rules.mode}, eBPF for pods" if rules.mode else maps.mode,
+        pods="",
+        decided=maps.decided,
+        frontends=[*rules.frontends, *maps.frontends],
+    )
+
+
+def _by_maps(node: Node, service: ServiceObject) -> NodeServiceView:
+    """By Cilium's eBPF maps."""
+    decided = node.cilium.where_decided(node.cilium.clients)
+    view = NodeServiceView(
+        node=node.name, mode="eBPF", unknown="", pods="", decided=decided, frontends=[]
+    )
+    try:
+        wanted, found = node.cilium.tables
+    except UNKNOWN as reason:
+        return replace(view, unknown=str(reason))
+    wanted, found = _only(service, wanted, found)
+    return replace(view, frontends=_frontends(wanted, found, compare(wanted, found)))
+
+
+def _by_rules(node: Node, service: ServiceObject) -> NodeServiceView:
+    """By kube-proxy's rules."""
     mode = ""
+    pods = node.pod_programs.forwards_for_pods if node.document else ""
+    view = NodeServiceView(node=node.name, mode=mode, unknown="", pods="", decided="", frontends=[])
     try:
         mode = str(node.proxy.facts.mode)
         wanted, found = node.service_tables
-    except (FactMissingError, NotApplicable) as reason:
-        return NodeServiceView(
-            node=node.name, mode=mode, unknown=str(reason), pods="", frontends=[]
-        )
+    except UNKNOWN as reason:
+        return replace(view, mode=mode, unknown=str(reason))
     wanted, found = _only(service, wanted, found)
-    pods = node.pod_programs.forwards_for_pods
     differences: Iterable[Difference] = compare(wanted, found)
     if pods:
         addresses = node.cluster.service_addresses.without_load_balancers
         differences = without_pods(differences, addresses)
+    if pods and node.cilium.were_read:
+        wanted, found = (_without_pods(each, addresses) for each in (wanted, found))
+    return replace(view, mode=mode, pods=pods, frontends=_frontends(wanted, found, differences))
+
+
+def _without_pods(table: ServiceTable, of: frozenset[str]) -> ServiceTable:
+    """The table without pods as clients of some addresses: Cilium's maps have them."""
+    entries = {
+        frontend: replace(
+            entry, handlings={c: h for c, h in entry.handlings.items() if c is not Client.POD}
+        )
+        if frontend.address in of
+        else entry
+        for frontend, entry in table.entries.items()
+    }
+    return replace(table, entries=entries)
+
+
+def _frontends(
+    wanted: ServiceTable, found: ServiceTable, differences: Iterable[Difference]
+) -> list[FrontendView]:
     differing: dict[Frontend, list[Difference]] = defaultdict(list)
     for each in differences:
         differing[each.frontend].append(each)
     frontends = dict.fromkeys([*wanted.entries, *found.entries, *differing])
-    return NodeServiceView(
-        node=node.name,
-        mode=mode,
-        unknown="",
-        pods=pods,
-        frontends=[
-            _frontend(each, wanted.entries.get(each), found.entries.get(each), differing[each])
-            for each in frontends
-        ],
-    )
+    return [
+        _frontend(each, wanted.entries.get(each), found.entries.get(each), differing[each])
+        for each in frontends
+    ]
 
 
 def _only(

@@ -26,6 +26,7 @@ def service_lines(view: ServiceView, node: str = "") -> Iterator[Line]:
     yield from _title(view)
     yield from _endpoints(view)
     yield from _unknown(view)
+    yield from _decided(view)
     for frontend in dict.fromkeys(each.frontend for on in view.nodes for each in on.frontends):
         yield Line()
         yield from _frontend(view, frontend, with_rules=bool(node))
@@ -83,6 +84,13 @@ def _unknown(view: ServiceView) -> Iterator[Line]:
     for sentence, nodes in elsewhere.items():
         text = f"{listed(nodes, MOST_NAMES)}: {sentence}, by maps that were not read"
         yield Line(text, "not known")
+
+
+def _decided(view: ServiceView) -> Iterator[Line]:
+    where = grouped((each.decided, each.node) for each in view.nodes if each.decided)
+    for sentences, nodes in where.items():
+        for sentence in sentences.split("; "):
+            yield Line(f"{listed(nodes, MOST_NAMES)}, {sentence}", "decided")
 
 
 def _frontend(view: ServiceView, frontend: str, *, with_rules: bool) -> Iterator[Line]:

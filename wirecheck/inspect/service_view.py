@@ -79,11 +79,14 @@ class NodeServiceView(View, frozen=True, kw_only=True):
 
     node: str
     mode: str
-    """The mode of kube-proxy."""
+    """The mode of kube-proxy, or `eBPF` where Cilium forwards in its place."""
     unknown: str
     """Why nothing is known about this node; empty if it was compared."""
     pods: str
-    """What forwards connections of pods in the place of kube-proxy; empty if nothing does."""
+    """What forwards connections of pods in the place of kube-proxy, by maps that were not read;
+    empty if nothing does."""
+    decided: str
+    """Where backends are chosen by Cilium's eBPF maps; empty where these were not read."""
     frontends: list[FrontendView]
 
 

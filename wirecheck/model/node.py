@@ -448,7 +448,12 @@ class Node:
             return self.kube_proxy_rules
         if self.cilium.replaces_kube_proxy:
             return self.cilium.dataplane
-        return replace(self.kube_proxy_rules, cilium=self.cilium.summary, pods_elsewhere="")
+        return replace(
+            self.kube_proxy_rules,
+            cilium=self.cilium.summary,
+            where=self.cilium.where_decided,
+            pods_elsewhere="",
+        )
 
     @cached_property
     def kube_proxy_rules(self) -> Dataplane:

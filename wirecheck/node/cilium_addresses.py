@@ -250,6 +250,21 @@ class CiliumAddresses:
                     is_harmful=False,
                 )
 
+    def lines_of(self, address: str) -> Iterator[str]:
+        """What both maps have for an address, as text."""
+        known = self.ipcache.addresses.get(address)
+        tunnel = f", tunnel to {known.tunnel}" if known and known.tunnel else ""
+        words = f"{_identity(known.identity)}{tunnel}" if known else "no entry"
+        yield f"cilium_ipcache: {address}, {words}"
+        found = self.endpoints.get(address)
+        if found is None:
+            yield f"cilium_lxc: {address}, no entry"
+            return
+        where = self._device(found.device)
+        yield f"cilium_lxc: {address}, endpoint {found.number} at {where}, " + _identity(
+            found.identity
+        )
+
     def _device(self, index: int) -> str:
         names = (each.name for each in self.seen.host.interfaces if each.index == index)
         return next(names, f"device {index}, which does not exist")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,7 +14,7 @@ from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps
 from wirecheck.dataplane.ebpf.node_view import cilium_node
 from wirecheck.dataplane.ebpf.reader import read_cilium
 from wirecheck.dataplane.expected.cilium import expected_for_cilium
-from wirecheck.dataplane.table import ServiceTable
+from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.node.dataplane import Dataplane
 from wirecheck.node.pod_programs import PodPrograms
@@ -25,6 +26,13 @@ WITHOUT_MAPS = (
     "Run the visit as root, or let the agent pod have CAP_SYS_ADMIN; Cilium pins its maps in "
     "/sys/fs/bpf/tc/globals of the node"
 )
+
+BY_SOCKET = (
+    "the backend is chosen when the client connects (socket load balancing), so the Service's "
+    "address is never on the wire"
+)
+AT_DEVICE = "the backend is chosen by the program on the pod's device"
+ON_ENTRY = "the backend is chosen by the program on the device at which the packet enters the node"
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,31 @@ class CiliumServices:
             return self.programs.why_not_by_kube_proxy
         pods = "connections of pods to cluster IPs and external IPs"
         return f"{pods}, which {CILIUM} forwards: its eBPF maps do not show masquerading"
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        """Whose connections Cilium translates on the node."""
+        everyone = (Client.POD, Client.NODE, Client.OUTSIDE)
+        return everyone if self.replaces_kube_proxy else (Client.POD,)
+
+    def where_decided(self, clients: Iterable[Client]) -> str:
+        """Where the backends of these clients' connections are chosen, as a sentence."""
+        by_socket: list[str] = []
+        at_device: list[str] = []
+        on_entry: list[str] = []
+        for each in clients:
+            if each is Client.OUTSIDE:
+                on_entry.append(each)
+            elif self._translates_socket(each):
+                by_socket.append(each)
+            else:
+                at_device.append(each)
+        places = {BY_SOCKET: by_socket, AT_DEVICE: at_device, ON_ENTRY: on_entry}
+        return "; ".join(f"{' and '.join(of)}: {where}" for where, of in places.items() if of)
+
+    def _translates_socket(self, client: Client) -> bool:
+        of_host_only = self.seen.cluster.translates_sockets_of_host_only
+        return self.replaces_kube_proxy and not (client is Client.POD and of_host_only)
 
     @cached_property
     def document(self) -> EbpfMaps:
@@ -102,4 +135,6 @@ class CiliumServices:
     def dataplane(self) -> Dataplane:
         """The comparison where Cilium forwards in kube-proxy's place."""
         problems = self.seen.cluster.service_index.problems
-        return Dataplane(self.seen.ref, None, problems=problems, cilium=self.summary)
+        return Dataplane(
+            self.seen.ref, None, problems=problems, cilium=self.summary, where=self.where_decided
+        )

@@ -51,6 +51,7 @@ from wirecheck.snapshot.objects.service import ServiceObject
 Kept = TypeVar("Kept")
 
 REPLACES, TOPOLOGY = "kube-proxy-replacement", "enable-service-topology"
+SOCKETS_OF_HOST = "bpf-lb-sock-hostns-only"
 """Keys of Cilium's ConfigMap."""
 
 
@@ -270,10 +271,18 @@ class ClusterSeen:
     @cached_property
     def follows_topology(self) -> bool | None:
         """Whether Cilium follows traffic distribution; None if its settings were not read."""
-        settings = [each.data for each in self.api.config_maps if REPLACES in each.data]
-        if not settings:
+        if not self._cilium_settings:
             return None
-        return any(each.get(TOPOLOGY) == "true" for each in settings)
+        return any(each.get(TOPOLOGY) == "true" for each in self._cilium_settings)
+
+    @property
+    def translates_sockets_of_host_only(self) -> bool:
+        """Whether Cilium translates pods' packets at their devices, not their sockets."""
+        return any(each.get(SOCKETS_OF_HOST) == "true" for each in self._cilium_settings)
+
+    @cached_property
+    def _cilium_settings(self) -> list[Mapping[str, str]]:
+        return [each.data for each in self.api.config_maps if REPLACES in each.data]
 
     @cached_property
     def destinations(self) -> Destinations:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -40,6 +40,8 @@ class NamedDifference:
     difference: Difference
     by_cilium: bool = False
     """Whether it is in Cilium's eBPF maps, rather than in kube-proxy's rules."""
+    where: str = ""
+    """Where the connections are decided about; empty for rules."""
 
     @property
     def ref(self) -> Ref:
@@ -60,7 +62,7 @@ class NamedDifference:
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        return self.difference.evidence
+        return (*self.difference.evidence, *filter(None, [self.where]))
 
     @property
     def is_not_understood(self) -> bool:
@@ -158,6 +160,8 @@ class Dataplane:
     """Why connections of pods were not compared; empty if they were."""
     cilium: Summary | None = None
     """Of Cilium's eBPF maps."""
+    where: Callable[[Iterable[Client]], str] = lambda _: ""
+    """Where Cilium decides about connections of some clients."""
 
     @property
     def compared(self) -> int:
@@ -182,7 +186,8 @@ class Dataplane:
         """The differences of the given kinds or of all, by frontend, without the common ones."""
         for summary, by_cilium in self._summaries:
             for each in summary.of(*(kinds or Kind)):
-                yield NamedDifference(self.node, each, by_cilium)
+                where = self.where(each.clients) if by_cilium else ""
+                yield NamedDifference(self.node, each, by_cilium, where)
 
     def common(self, *kinds: Kind) -> Iterator[NamedCommon]:
         """The differences that all frontends have, of the given kinds or of all."""

@@ -40,7 +40,7 @@ PLUGIN = CniPlugin(
             "cilium-config",
             "kube-proxy-replacement",
             frozenset({"true", "strict"}),
-            further=("enable-service-topology",),
+            further=("enable-service-topology", "bpf-lb-sock-hostns-only"),
         ),
         device="cilium_host",
     ),
