@@ -134,10 +134,11 @@ NODE_COMMANDS: tuple[NodeCommand, ...] = (
         "Reads the rules of other programs (firewalld, Docker, block lists), which packets meet as "
         "well.",
         "table FAMILY NAME exists (ip, ip6 or inet), and no other command lists it; at most 16 "
-        "tables, 10 s and 1 MiB for each. Names with other characters than letters, digits, `_`, "
-        "`.` and `-` are left out. Tables of iptables only if its version is older than 1.8.8, "
-        "which does not print all ports and marks: 20 s and 4 MiB for each. Also inside up to 24 "
-        "pods that have such tables, at most 256 KiB each and 4 s in all",
+        "tables, and 8 of the families bridge, arp and netdev, 10 s and 1 MiB for each. Names with "
+        "other characters than letters, digits, `_`, `.` and `-` are left out. Tables of iptables "
+        "only if its version is older than 1.8.8, which does not print all ports and marks: 20 s "
+        "and 4 MiB for each. Also inside up to 24 pods that have such tables, at most 256 KiB each "
+        "and 4 s in all",
     ),
     NodeCommand(
         "nft-table-terse",

@@ -16,6 +16,8 @@ from wirecheck.parse.nftables import NftTable
 
 KUBE_PROXY = {4: "nft-kube-proxy", 6: "nft-kube-proxy6"}
 FAMILIES = {4: "ip", 6: "ip6"}
+LINK_FAMILIES = frozenset({"bridge", "arp", "netdev"})
+"""Families whose chains frames meet, and questions for addresses."""
 OF_DEVICES = frozenset({"ingress", "egress"})
 """Hooks of single devices, which are not part of a packet's path here."""
 PAIR = 2
@@ -45,7 +47,8 @@ def other_tables(seen: NodeSeen) -> Iterator[NamedTable]:
         kind, _, label = command.partition(" ")
         family, _, name = label.partition(" ")
         is_own = family != "inet" and name in PRIORITIES
-        if kind == OTHER and not is_own and record.status == 0 and not record.problem:
+        is_met = family not in LINK_FAMILIES and not is_own
+        if kind == OTHER and is_met and record.status == 0 and not record.problem:
             try:
                 text, has_elements = record.output, TERSE not in record.argv
                 table = seen.cluster.readers.texts.nft_other(text, has_elements=has_elements)

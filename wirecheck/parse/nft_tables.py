@@ -43,6 +43,7 @@ def _add(table: NftTable, item: Mapping[str, Any], has_elements: bool) -> None:
             str(chain.get("hook", "")),
             int(chain.get("prio", 0)),
             str(chain.get("policy", "")),
+            _devices(chain.get("dev", "")),
         )
     elif (rule := item.get("rule")) is not None:
         name = str(rule["chain"])
@@ -53,6 +54,10 @@ def _add(table: NftTable, item: Mapping[str, Any], has_elements: bool) -> None:
         elements = [_plain(each) for each in found.get("elem", ())]
         flags = [str(each) for each in found.get("flags", ())]
         table.sets[name] = NftSet(name, flags=flags, elem=elements, timeout=_changes(found, flags))
+
+
+def _devices(value: Any) -> str | list[str]:
+    return [str(each) for each in value] if isinstance(value, list) else str(value)
 
 
 def _changes(found: Mapping[str, Any], flags: list[str]) -> int:

@@ -60,6 +60,8 @@ class NftChain(Struct, frozen=True):
     hook: str = ""
     prio: int = 0
     policy: str = ""
+    dev: str | list[str] = ""
+    """Of hooks of single devices: their names."""
 
 
 class NftSet(Struct, frozen=True, eq=False):

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from wirecheck.node.netns import Interface
 from wirecheck.node.veth import PORT_STATES
+from wirecheck.paths.frames import past_bridge, past_device
 from wirecheck.paths.hooks import FORWARD, POSTROUTING, PREROUTING
 from wirecheck.paths.journey import Arrives, Frame, Journey, Switched
 from wirecheck.paths.neighbours import is_wire
@@ -29,15 +30,22 @@ def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
     if port is not None and (why := _closed(port)):
         yield journey.dies(stage, why)
         return
+    if port is not None:
+        journey = past_bridge(past_device(journey, port, "ingress"), "prerouting", iif=port.name)
+    if is_over(journey):
+        yield journey
+        return
     if port is not None and _is_own(place, bridge, at.mac):
         text = f"from {port.name} to {bridge.name} itself"
-        yield journey.to(Arrives(place, bridge), stage, text)
+        journey = past_bridge(journey, "input", iif=port.name)
+        yield journey if is_over(journey) else journey.to(Arrives(place, bridge), stage, text)
         return
     out, line = _port_of(place, bridge, at.mac)
     if out is None:
         yield journey.dies(stage, f"no port leads to {at.mac}", *line)
         return
     journey = _between(_flooded(journey, place, out, stage, line), place, port, out, stage)
+    journey = _past_rules(journey, port, out)
     if is_over(journey):
         yield journey
         return
@@ -47,6 +55,14 @@ def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
         frame = Frame(place, out, at.mac, at.neighbour)
         text = f"from {name} to {out.name}"
         yield each if is_over(each) else each.to(frame, stage, text, *line)
+
+
+def _past_rules(journey: Journey, port: Interface | None, out: Interface) -> Journey:
+    """The journey past the rules and programs on the way to a port."""
+    hook, name = ("forward", port.name) if port is not None else ("output", "")
+    journey = past_bridge(journey, hook, iif=name, oif=out.name)
+    journey = past_bridge(journey, "postrouting", oif=out.name)
+    return journey if is_over(journey) else past_device(journey, out, "egress")
 
 
 def _closed(port: Interface) -> str:

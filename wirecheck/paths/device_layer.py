@@ -8,12 +8,12 @@ from dataclasses import replace
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.service import cluster_ips
 from wirecheck.node.netns import Interface
+from wirecheck.paths.frames import past_device
 from wirecheck.paths.journey import Arrives, Carried, Frame, Journey, Leaves, Sends, Switched
 from wirecheck.paths.neighbours import is_wire, resolved
 from wirecheck.paths.netfilter import is_over
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place, World
-from wirecheck.paths.programs import past_programs
 
 VXLAN_PORT = 4789
 
@@ -24,7 +24,7 @@ def left(world: World, journey: Journey, at: Leaves) -> Iterator[Journey]:
     if "LOOPBACK" in device.link.flags:
         yield replace(journey, at=Arrives(place, device))
         return
-    journey = past_programs(_linked(journey, device), device, "egress")
+    journey = past_device(_linked(journey, device), device, "egress")
     if is_over(journey):
         yield journey
         return

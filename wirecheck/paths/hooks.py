@@ -19,7 +19,7 @@ from wirecheck.dataplane.rules.chains import ChainCache, Chains
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
-from wirecheck.node.nftables import kube_proxy_tables, table_names
+from wirecheck.node.nftables import LINK_FAMILIES, kube_proxy_tables
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.iptables import IptablesDump
 
@@ -38,9 +38,6 @@ TABLES = {
     POSTROUTING: {"mangle": -150, "nat": 100},
 }
 """The tables of iptables that have each hook, with their priorities (NF_IP_PRI_*)."""
-UNFOLLOWED = {"bridge": "frames", "arp": "ARP"}
-"""Families of nftables whose rules are not followed, and what they meet; `unread_tables` of the
-firewall has those of netdev."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +95,8 @@ class Hooks:
         """What may drop packets here and was not read, as sentences."""
         seen = self.seen
         for label in self.firewall.unread_tables:
-            yield f"the rules of nftables table {label} on {seen.name} were not read"
-        for label in table_names(seen):
-            family = label.partition(" ")[0]
-            if family in UNFOLLOWED:
-                what = UNFOLLOWED[family]
-                yield f"nftables table {label} on {seen.name} may drop {what}; it is not followed"
+            if label.partition(" ")[0] not in LINK_FAMILIES:  # See `link_tables`.
+                yield f"the rules of nftables table {label} on {seen.name} were not read"
 
 
 def iptables_stages(

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from wirecheck.node.netns import Interface
 from wirecheck.node.rule_selectors import Origin
+from wirecheck.paths.frames import past_device
 from wirecheck.paths.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.paths.ipsec import under_policies
 from wirecheck.paths.ipvs import virtual_server
 from wirecheck.paths.journey import Arrives, Journey, Leaves, Received, Sends
 from wirecheck.paths.netfilter import is_over, through_hook
 from wirecheck.paths.place import Place
-from wirecheck.paths.programs import past_programs
 from wirecheck.paths.route import Decision, decisions, source_on
 from wirecheck.paths.source_check import setting, source_check
 from wirecheck.paths.unread import unread_in
@@ -45,7 +45,7 @@ def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
 def arrived(journey: Journey, at: Arrives) -> Iterator[Journey]:
     """A device of the netns hands the packet to the IP layer."""
     place, device = at.place, at.device
-    journey = past_programs(_entered(journey, place), device, "ingress")
+    journey = past_device(_entered(journey, place), device, "ingress")
     if is_over(journey):
         yield journey
         return

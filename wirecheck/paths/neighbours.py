@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from wirecheck.addresses import IPAddress
 from wirecheck.node.netns import Interface
 from wirecheck.paths.arp import arp_answer
+from wirecheck.paths.arp_rules import past_arp_rules
+from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place, World
 from wirecheck.paths.route import source_on
 
@@ -69,6 +71,8 @@ def _asked(
             continue
         there, receiver = each
         answer = arp_answer(there, receiver, where, asker)
+        if answer.is_given and where.version == 4:
+            answer = past_arp_rules(answer, from_, each, Segment(asker or where, where, "arp", 0))
         doubts += [answer.unknown] if answer.unknown else []
         unseen += [answer.open] if answer.open else []
         if answer.is_given:

@@ -41,7 +41,7 @@ def through_hook(
     try:
         stages = place.hooks.stages(hook, journey.packet.family)
         if not stages and not place.is_host:
-            return (journey,)
+            return (replace(journey, tracked=journey.tracked | {place.key}),)
         ways = through(stages, situation)
     except (FactMissingError, NotApplicable, ParseError) as error:
         return (journey.undecided(hook, str(error)),)

@@ -10,10 +10,12 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.netns import Interface, Netns
+from wirecheck.node.nftables import table_names
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routing import Routing
 from wirecheck.node.seen import NodeSeen
 from wirecheck.paths.hooks import Hooks
+from wirecheck.paths.link_tables import LinkTables
 from wirecheck.paths.pod_hooks import PodHooks
 from wirecheck.snapshot.netns import Link
 
@@ -87,6 +89,15 @@ class Place:
         if self.is_host:
             return self.machine.hooks
         return PodHooks(self.netns.record, self.machine.seen.cluster.readers)
+
+    @cached_property
+    def link_tables(self) -> LinkTables:
+        """The rules that frames and ARP meet in this netns."""
+        seen, record = self.machine.seen, self.netns.record
+        commands = seen.facts.commands if self.is_host else record.listings
+        names = table_names(seen) if self.is_host else record.filters or ()
+        where = f"on {self.node}" if self.is_host else f"in {self.name} on {self.node}"
+        return LinkTables(commands, tuple(names), where, seen.cluster.readers)
 
     @cached_property
     def routing(self) -> Routing:

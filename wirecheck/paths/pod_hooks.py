@@ -61,6 +61,8 @@ class PodHooks:
         """The tables whose rules were not listed."""
         for name in self.record.filters or ():
             family, _, table = name.partition(" ")
+            if family in UNFOLLOWED:
+                continue  # Of frames and ARP: see `link_tables`.
             if not table:
                 found = any(self._listed(each["legacy"]) for each in SAVED.values())
             elif family in OF_NFT and table in PRIORITIES:

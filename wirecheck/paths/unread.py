@@ -37,7 +37,9 @@ def unread_of_flooding(place: Place, port: Interface) -> Iterator[str]:
 
 
 def unread_of_bridge(place: Place, bridge: Interface) -> Iterator[str]:
-    """What is not known about a bridge."""
+    """What is not known about a bridge, and about the devices of its netns."""
+    if place.netns.record.programs is None:
+        yield f"programs on the devices of {place.node}: {OLDER}"
     if bridge.link.vlan_filtering is None:
         yield f"whether bridge {bridge.name} of {place.node} filters VLANs: {OLDER}"
     elif bridge.link.vlan_filtering:

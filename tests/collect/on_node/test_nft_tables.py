@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.collect.on_node.conftest import FakeNode, plan
-from wirecheck.collect.on_node.nft_tables import MOST, others
+from wirecheck.collect.on_node.nft_tables import MOST, of_links, others
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.nft_tables import parse_table
 
@@ -105,3 +105,9 @@ def test_counters_and_expiry_times_are_left_out() -> None:
     one, other = parse_table(listing(1)), parse_table(listing(2))
     assert one.sets["s"].is_like(other.sets["s"])
     assert one.rules["c"].rules == other.rules["c"].rules
+
+
+def test_tables_that_frames_meet() -> None:
+    names = "table bridge filter\ntable arp a\ntable netdev n;x\ntable ip nat\ntable netdev n\n"
+
+    assert of_links(names) == [("bridge", "filter"), ("arp", "a"), ("netdev", "n")]

@@ -18,6 +18,7 @@ from wirecheck.collect.on_node.nft_tables import (
     SECONDS,
     SECONDS_OF_IPTABLES,
     of_iptables,
+    of_links,
     others,
 )
 from wirecheck.collect.on_node.udp_entries import UdpEntries
@@ -276,7 +277,7 @@ def list_rules(deadline: Deadline) -> Dict[str, JsonObject]:
             left -= size
         records[identity] = record
     names = records[TABLES].get("output", "")
-    tables = others(names)
+    tables = others(names) + of_links(names)
     for identity in ("iptables-nft-save", "ip6tables-nft-save", "iptables-save", "ip6tables-save"):
         if loses_conditions(records[identity], records) and has("nft"):
             tables += of_iptables(_family(identity), names)

@@ -9,7 +9,7 @@ from typing import List, Tuple
 
 from wirecheck.collect.on_node.nf_tables import IPTABLES
 
-MOST = 16
+MOST, MOST_OF_LINKS = 16, 8
 SECONDS = 10.0
 """For one table: nft before 1.0.1 reads all tables to list one."""
 BYTES = 1 << 20
@@ -20,6 +20,7 @@ SECONDS_OF_IPTABLES = 20.0
 LISTED = frozenset({"kube-proxy", "cni_hostport", "crio-hostports"})
 """Names of tables that have commands of their own, in the families ip and ip6."""
 _LINE = re.compile(r"table (ip|ip6|inet) ([A-Za-z][A-Za-z0-9_.-]{0,127})", re.ASCII)
+_LINK_LINE = re.compile(r"table (bridge|arp|netdev) ([A-Za-z][A-Za-z0-9_.-]{0,127})", re.ASCII)
 """nft reads its arguments as one text in its own language: any other name could be a command."""
 
 
@@ -31,6 +32,12 @@ def others(names: str) -> List[Tuple[str, str]]:
         if match and not (match.group(1) != "inet" and match.group(2) in LISTED | IPTABLES):
             found.append((match.group(1), match.group(2)))
     return found[:MOST]
+
+
+def of_links(names: str) -> List[Tuple[str, str]]:
+    """The tables that frames and ARP meet: of bridges, of single devices."""
+    found = (_LINK_LINE.fullmatch(line) for line in names.splitlines())
+    return [(each.group(1), each.group(2)) for each in found if each][:MOST_OF_LINKS]
 
 
 def of_iptables(family: str, names: str) -> List[Tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Tuple
 from wirecheck.collect.on_node import commands
 from wirecheck.collect.on_node.namespaces import enter
 from wirecheck.collect.on_node.nf_tables import IPTABLES
-from wirecheck.collect.on_node.nft_tables import others
+from wirecheck.collect.on_node.nft_tables import of_links, others
 from wirecheck.collect.on_node.visit_state import VisitState
 
 JsonObject = Dict[str, Any]
@@ -60,8 +60,8 @@ def _listings(visit: VisitState, record: JsonObject, end: float) -> Dict[str, Js
     for family, identity in OF_NFT:
         if any("%s %s" % (family, each) in names for each in IPTABLES):
             wanted.append((identity, ()))
-    tables = others("".join("table %s\n" % each for each in names if " " in each))
-    wanted += [(commands.OTHER, table) for table in tables]
+    tables = "".join("table %s\n" % each for each in names if " " in each)
+    wanted += [(commands.OTHER, table) for table in others(tables) + of_links(tables)]
     found = {}
     for identity, table in wanted:
         found[" ".join((identity, *table))] = commands.run(

@@ -41,16 +41,20 @@ def stages_of(
     for each in tables:
         if each.of not in OF_FAMILY[family]:
             continue
-        translator = PacketTranslator(family, each.label, each.table.sets)
-        chains = Chains(
-            f"{OF_TABLE}{each.label}",
-            each.table.rules,
-            translator.steps,
-            translator.key_of,
-            cache,
-            variant=f"{OF_TABLE}{each.label}",
-        )
-        yield from stages_at(hook, each.table, chains, diverts=False)
+        yield from stages_at(hook, each.table, chains_of(each, family, cache), diverts=False)
+
+
+def chains_of(named: NamedTable, family: int, cache: ChainCache) -> Chains[Any]:
+    """The chains of one table, as packets of a family meet them."""
+    translator = PacketTranslator(family, named.label, named.table.sets)
+    return Chains(
+        f"{OF_TABLE}{named.label}",
+        named.table.rules,
+        translator.steps,
+        translator.key_of,
+        cache,
+        variant=f"{OF_TABLE}{named.label}",
+    )
 
 
 def stages_at(hook: str, table: NftTable, chains: Chains[Any], *, diverts: bool) -> Iterator[Stage]:
