@@ -17,7 +17,7 @@ from testbed import components, uml
 from testbed.commands import TestbedError
 from testbed.components import KUBERNETES
 from testbed.components_of_referee import build_api_server, build_kube_proxy
-from testbed.referee import cilium_duel, mutate_cilium, record, results, settling
+from testbed.referee import cilium_duel, cilium_scenarios, mutate_cilium, record, results, settling
 from testbed.referee.bench import Bench
 from testbed.referee.cilium_process import LOAD_BALANCER, VERSION
 from testbed.referee.control_plane import control_plane
@@ -139,6 +139,7 @@ def _with_cilium(here: State, wish: Wish) -> Iterator[Result]:
         return
     program = components.build(LOAD_BALANCER, here)
     tally, score = Tally(), Score(VERSION, CILIUM, wish.seed)
+    unlike = _play_scenarios(here)
     dice = Dice(wish.seed)
     with free_slot(here) as slot:
         folder = slot.folder / "cilium"
@@ -149,7 +150,21 @@ def _with_cilium(here: State, wish: Wish) -> Iterator[Result]:
             if not wrong:
                 missed = mutate_cilium.try_mutations(dice, sight, wish.mutations, tally)
                 click.echo("".join(f"{each}\n" for each in missed), nl=False)
+    score.disagreements += unlike
     yield Result.today(score, tally)
+
+
+def _play_scenarios(here: State) -> int:
+    """Play the scenarios that come with Cilium; returns the number of differences."""
+    stages = tuple(cilium_scenarios.play_all(cilium_scenarios.module_folder(VERSION, here)))
+    found = [f"{each.name}: {line}" for each in stages for line in each.differences]
+    click.echo("".join(f"{each}\n" for each in found), nl=False)
+    frontends = sum(each.compared for each in stages)
+    click.echo(
+        f"Cilium's own scenarios: {len(stages)} maps, {frontends} frontends compared,"
+        f" {len(found)} disagreements"
+    )
+    return len(found)
 
 
 def _duel(bench: Bench, here: State, slot: Slot, wish: Wish, *, version: str, mode: str) -> Result:

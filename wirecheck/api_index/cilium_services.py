@@ -7,6 +7,7 @@ as local ones. Annotations of `service.cilium.io` change what it does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice, permutations
 
@@ -24,6 +25,8 @@ from wirecheck.snapshot.objects.service import ServiceObject
 
 PREFIX = "service.cilium.io/"
 DENY = PREFIX + "src-ranges-policy"
+WEIGHT = PREFIX + "weight"
+"""An annotation of EndpointSlices, which counts for all endpoints of the slice."""
 NOT_COMPARED = {
     PREFIX + "global": "endpoints of other clusters of a ClusterMesh are added to its own",
     "io.cilium/global-service": "endpoints of other clusters of a ClusterMesh are added to its own",
@@ -130,7 +133,7 @@ def _of_family(texts: Iterable[str], family: int) -> Iterator[str]:
 
 
 Found = Mapping[Backend, CiliumBackend | None]
-"""None for endpoints that get no connections: neither ready nor still serving."""
+"""None for endpoints that get no connections: neither ready nor still serving, or of weight 0."""
 
 
 def _of_slice(slice_: EndpointSliceObject, facts: PortFacts) -> Found:
@@ -139,10 +142,17 @@ def _of_slice(slice_: EndpointSliceObject, facts: PortFacts) -> Found:
     Cilium keeps one record for an address, port number and protocol, with the names of the port in
     one slice: an endpoint of another port is none of this port's, whatever another slice says.
     """
+    is_used = not _is_in_maintenance(slice_)
     return {
-        backend: _state(endpoint, backend) if is_own else None
+        backend: _state(endpoint, backend) if is_own and is_used else None
         for backend, endpoint, is_own in _records(slice_, facts)
     }
+
+
+def _is_in_maintenance(slice_: EndpointSliceObject) -> bool:
+    """Whether its weight is 0. Others only matter where Maglev chooses (pkg/k8s/endpoints.go)."""
+    text = slice_.metadata.annotations.get(WEIGHT, "")
+    return bool(re.fullmatch("0{1,20}", text))
 
 
 def _known(slice_: EndpointSliceObject, facts: PortFacts) -> Iterator[Backend]:

@@ -1,17 +1,18 @@
 """What Cilium must do with Services: policies by client, readiness, topology, source ranges."""
 
 import pytest
+from msgspec.structs import replace
 
 from tests.dataplane import small
 from tests.dataplane.small import NODE, endpoint, service, slice_of
 from wirecheck.api_index.backend import Backend
-from wirecheck.api_index.cilium_services import cilium_ports
+from wirecheck.api_index.cilium_services import DENY, NOT_COMPARED, WEIGHT, cilium_ports
 from wirecheck.api_index.endpoint_slices import slices_by_service
 from wirecheck.dataplane.ebpf.node_view import CiliumNode
 from wirecheck.dataplane.expected.cilium import expected_for_cilium
 from wirecheck.dataplane.table import Client, Entry, Frontend, Handling, Verdict
 from wirecheck.snapshot.objects.endpoint_slice import EndpointHints, EndpointSliceObject, HintZone
-from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS, Metadata
 from wirecheck.snapshot.objects.service import (
     LoadBalancerIngress,
     LoadBalancerStatus,
@@ -270,3 +271,31 @@ def test_a_headless_label_leaves_the_service_out() -> None:
 
 def test_the_node_of_the_tests_has_its_address() -> None:
     assert NODE.status.addresses[0].address == node().addresses[4]
+
+
+def test_annotations_that_change_what_cilium_does_are_read_from_the_api() -> None:
+    assert {*NOT_COMPARED, DENY, WEIGHT} <= ALLOWED_ANNOTATIONS
+
+
+def weighing(weight: str, given: EndpointSliceObject) -> EndpointSliceObject:
+    annotations = {"service.cilium.io/weight": weight}
+    return replace(given, metadata=replace(given.metadata, annotations=annotations))
+
+
+@pytest.mark.parametrize("weight", ["0", "00"])
+def test_a_slice_of_no_weight_is_in_maintenance(weight: str) -> None:
+    found = entries(service(), weighing(weight, slice_of(*BOTH)))[WEB]
+    assert found.handlings[Client.POD].verdict is Verdict.REJECT
+
+
+@pytest.mark.parametrize("weight", ["70", "-0", "none", "", "0x0", "1" + "0" * 40])
+def test_other_weights_do_not_change_the_slots(weight: str) -> None:
+    found = entries(service(), weighing(weight, slice_of(*BOTH)))[WEB]
+    assert found.handlings == entries(service(), slice_of(*BOTH))[WEB].handlings
+
+
+def test_endpoints_of_other_slices_stay_in_use() -> None:
+    first, second = BOTH
+    slices = weighing("0", slice_of(first)), slice_of(second)
+    found = entries(service(), *slices)[WEB].handlings[Client.POD]
+    assert found == entries(service(), slice_of(second))[WEB].handlings[Client.POD]

@@ -28,6 +28,15 @@ ALLOWED_ANNOTATIONS = frozenset(
         "flannel.alpha.coreos.com/public-ipv6-overwrite",
         "service.kubernetes.io/topology-mode",
         "service.kubernetes.io/topology-aware-hints",
+        # What changes how Cilium forwards a Service, or takes endpoints out of use.
+        "service.cilium.io/global",
+        "io.cilium/global-service",
+        "service.cilium.io/node",
+        "service.cilium.io/node-selector",
+        "service.cilium.io/type",
+        "service.cilium.io/src-ranges-policy",
+        "service.cilium.io/proxy-delegation",
+        "service.cilium.io/weight",
         "sidecar.istio.io/status",
         "kwok.x-k8s.io/node",
     }
