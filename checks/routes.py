@@ -22,6 +22,11 @@ EMPTY_TABLE = (
     "routes when it starts. Restart it: `kubectl -n {cni_namespace} delete pod {cni_pod}`. Then "
     "find out what removed them: `ip monitor route`, or the log of the network manager."
 )
+LOST_RULE = (
+    "Recreate the pod, for which the CNI plugin adds the rule again: `kubectl -n {namespace} "
+    "delete pod {pod}`. Find out what removed it: compare `ip rule show` with the other pods "
+    "of {node}, and see routes.rules_safe_from_networkd."
+)
 REFUSING_RULE = (
     "Show it on {node}: `ip {family} route get {route_arguments}`. Find out who added the routing "
     "rule, `ip {family} rule show pref {priority}`, then delete it: `ip {family} rule del pref "
@@ -254,8 +259,12 @@ def policy_routing(node: Node) -> Findings:
     Tables for a second network often have a default route only. What the node sends to pods with
     that source, such as the kubelet's probes and connections to Services, then leaves the node.
 
+    With a cloud's plugin, pods whose rule is gone leave by the wrong interface, where the cloud
+    drops their packets.
+
     Except: rules for a mark, a device, a user or a port, which select packets on purpose; tables
-    with a route to the pods; sources that neither the route to a pod nor that to a Service has.
+    with a route to the pods; sources that neither the route to a pod nor that to a Service
+    has. Which of several interfaces in one network has a pod's address, the node does not show.
 
     See: https://github.com/projectcalico/calico/issues/4662
          https://github.com/rancher/rke2/issues/1053
@@ -282,6 +291,8 @@ def policy_routing(node: Node) -> Findings:
             remedy=EMPTY_TABLE,
             names={"table": str(rule.table)},
         )
+    for lost in node.pod_rules.lost:
+        yield Finding(lost.pod, expected=lost.expected, found=lost.found, remedy=LOST_RULE)
 
 
 @check(

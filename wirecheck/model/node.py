@@ -54,6 +54,7 @@ from wirecheck.node.pod_dispatch import DispatchGap, PodDispatch
 from wirecheck.node.pod_gateways import PodGateways, SilentGateway
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.pod_programs import PodPrograms
+from wirecheck.node.pod_rules import PodRules
 from wirecheck.node.policy_chains import PolicyChains
 from wirecheck.node.policy_routing import PolicyRouting
 from wirecheck.node.port_mappings import PortMappings
@@ -335,6 +336,11 @@ class Node:
     def policy_routing(self) -> PolicyRouting:
         """Routing rules for source addresses."""
         return PolicyRouting(self.seen, self.routes, self.routing_rules)
+
+    @cached_property
+    def pod_rules(self) -> PodRules:
+        """Routing rules that a cloud's plugin adds for each pod."""
+        return PodRules(self.seen, self.routes)
 
     @cached_property
     def reverse_path(self) -> ReversePath:
