@@ -131,8 +131,8 @@ def no_blackholes(node: Node) -> Findings:
     """The node has a route to all pods, DNS replicas and Services, and none is a blackhole.
 
     A blackhole route silently drops packets, and is easily overlooked in a list of routes. Routing
-    rules that refuse packets count as well, even those for single pods. So do routes to other nodes
-    and API servers.
+    rules that refuse packets count as well, even those from or to single pods. So do routes to
+    other nodes and API servers.
 
     Except: a blackhole route for the node's own range, which some CNI plugins use for unassigned
     addresses; addresses that the node itself has (IPVS, NodeLocal DNSCache). Services without a

@@ -6,9 +6,10 @@ are known from the API, and a pod counts where the kernel would really take the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
 from wirecheck.api_index.service_blocks import ServiceBlock
@@ -20,7 +21,15 @@ from wirecheck.node.netns import KERNEL, Interface
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.refused_senders import MOST_PODS, Blackhole, RefusedSenders, name_of
 from wirecheck.node.routes import NodeRoutes, PeerRoute
-from wirecheck.node.routing import EVERYTHING, REFUSING, Routing, destination_of, leads_on
+from wirecheck.node.routing import (
+    EVERYTHING,
+    REFUSING,
+    UNSPECIFIED,
+    Routing,
+    destination_of,
+    leads_on,
+    length_of,
+)
 from wirecheck.node.rule_selectors import action_of
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Route
@@ -246,8 +255,25 @@ class RouteConflicts:
             route = self.routes.connected(where)
             if route is not None and route.type in REFUSING:
                 yield f"{owner} {where}", route
+        yield from islice(self._refused_own_pods(replicas), MOST_PODS)
         if not self._peer_routes:
             yield from ((n, r) for n, where, r in self._refused_pods if where not in replicas)
+
+    def _refused_own_pods(
+        self, reported: Container[IPAddress]
+    ) -> Iterator[tuple[str, Route | None]]:
+        """Pods of the node for which a rule, or a route for their very address, refuses packets.
+
+        Refusing routes for ranges are the plugin's: pods have routes of their own beside these.
+        """
+        pods = self.seen.pods if self._refused_ranges and not self.seen.bypasses_routing else ()
+        for pod in pods:
+            for where in sorted(pod.addresses, key=str) if pod.has_own_netns else ():
+                route = None if where in reported else self._routing.route_to(where)
+                if route is None or route.type not in REFUSING:
+                    continue
+                if route.table == UNSPECIFIED or length_of(route) == where.max_prefixlen:
+                    yield name_of(pod, where), route
 
     @property
     def _refused_services(self) -> Iterator[tuple[str, Route | None]]:
