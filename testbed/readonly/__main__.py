@@ -31,7 +31,7 @@ from testbed.readonly.comparison import (
 from testbed.readonly.disturbances import DISTURBANCES, disturbed
 from testbed.state import state
 
-PROGRAM = Path(__file__).with_name("node_state.py")
+PROGRAMS = tuple(Path(__file__).with_name(f"{name}_state.py") for name in ("node", "ebpf"))
 PATIENCE = 30.0
 """Seconds in which what passes by itself (a probe of the kubelet's) has passed."""
 
@@ -124,10 +124,13 @@ def compare(names: Collection[str], do: Callable[[], None]) -> Compared:
 
 def take(names: Collection[str]) -> dict[str, State]:
     """The state of each node."""
-    program = PROGRAM.read_text()
     with ThreadPoolExecutor(len(names)) as pool:
-        said = pool.map(lambda name: nodes.output(name, ["python3", "-"], stdin=program), names)
-        return {name: json.loads(text) for name, text in zip(names, said, strict=True)}
+        return dict(zip(names, pool.map(_state_of, names), strict=True))
+
+
+def _state_of(name: str) -> State:
+    said = (nodes.output(name, ["python3", "-"], stdin=each.read_text()) for each in PROGRAMS)
+    return {section: found for text in said for section, found in json.loads(text).items()}
 
 
 def _run(inventory: str) -> None:

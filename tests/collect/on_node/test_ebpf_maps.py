@@ -95,8 +95,9 @@ def _refused() -> list[tuple[bytes, bytes]]:
     raise OSError(errno.EINVAL, "no batches")
 
 
-def _run(call: str) -> str:
-    module = f"from {__name__} import *; {call}"
+def run_alone(module: str, call: str) -> str:
+    """What a function prints that is called in a mount namespace of its own."""
+    module = f"from {module} import *; {call}"
     finished = subprocess.run(
         ["unshare", "--mount", sys.executable, "-c", module],
         cwd=Path(__file__).parents[3],
@@ -114,7 +115,9 @@ def _run(call: str) -> str:
 @pytest.mark.needs("root", "unshare")
 def test_maps_are_read_in_batches_and_one_by_one() -> None:
     entries = 5000
-    documents = msgspec.json.decode(_run(f"make_and_read({entries})"), type=list[EbpfMaps])
+    documents = msgspec.json.decode(
+        run_alone(__name__, f"make_and_read({entries})"), type=list[EbpfMaps]
+    )
 
     for document in documents[:2]:
         assert not document.problem
