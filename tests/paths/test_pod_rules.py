@@ -53,7 +53,7 @@ def port(number: int) -> Document:
     [
         ("-A INPUT -p tcp -m tcp --dport 8080 -j DROP", "input"),
         ("-A INPUT -s 10.244.2.8/32 -j REJECT", "input"),
-        ("-A OUTPUT -p tcp -m tcp --sport 8080 -j DROP", None),
+        ("-A OUTPUT -p tcp -m tcp --sport 8080 -j DROP", "output"),
         ("-A INPUT -p tcp -m tcp --dport 81 -j DROP", ""),
         ("-A INPUT -m strange --with it -j DROP", None),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.paths.conftest import FAR_GATEWAY, GATEWAY, NEAR_GATEWAY, WEB, complete
+from tests.paths.conftest import FAR_GATEWAY, GATEWAY, NEAR_GATEWAY, WEB, complete, recorded
+from wirecheck.network.plugins.calico import PLUGIN
 
 
 @pytest.mark.parametrize("to", [FAR_GATEWAY, NEAR_GATEWAY])
@@ -92,3 +93,11 @@ def test_a_policy_leaves_an_arrival_open(traced) -> None:
 
     assert view.result == "cannot be decided"
     assert view.reason.startswith("NetworkPolicy sealed/no-egress selects pod sealed/vault")
+
+
+def test_a_policy_that_rules_enforce_leaves_nothing_open(traced, monkeypatch) -> None:
+    """The plugin enforces policies by rules, and the packet has met them."""
+    monkeypatch.setitem(vars(recorded("healthy").cluster), "cni_agents", (PLUGIN,))
+    view = traced("pod/sealed/vault-5dbd85c544-65p2z", FAR_GATEWAY, complete)
+
+    assert view.result == "reaches"

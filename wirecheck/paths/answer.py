@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from wirecheck.addresses import IPAddress, address
+from wirecheck.network.plugin import CniPlugin
 from wirecheck.node.netns import Interface
 from wirecheck.paths.journey import Hop, Journey, Received, Result, Sends
 from wirecheck.paths.packet import Phase, Segment
@@ -69,7 +70,12 @@ def paths(world: World, start: Journey, *, one_way: bool = False) -> tuple[Path,
 
 
 def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
-    """The journey; a policy leaves it open that the packet arrives, whoever enforces it."""
+    """The journey; a policy leaves it open that the packet arrives, whoever enforces it.
+
+    Not where the plugin enforces policies by rules that packets meet: the path has met them.
+    """
+    if any(_enforces_by_rules(each) for each in world.cluster.cni_agents):
+        return there
     unread = world.cluster.unread_policies
     reasons = [f"there may be {unread}"] if unread else []
     policies = world.cluster.pod_index.policies
@@ -82,6 +88,10 @@ def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
         if found:
             reasons.append(f"{found} selects pod {pod.namespace}/{pod.name}, and is not followed")
     return there.doubting(*reasons)
+
+
+def _enforces_by_rules(plugin: CniPlugin) -> bool:
+    return bool(plugin.filter_chains or plugin.nftables_filter[0])
 
 
 def _at_owner(world: World, there: Journey) -> Journey:

@@ -136,6 +136,8 @@ def _through_stage(stage: Stage, situation: Situation) -> tuple[Passed, ...]:
     if question.unknown and len({_fate(each) for each in found}) > 1:
         line = question.unknown[0]
         why = "it is not known whether the packet matches a rule"
+        if "--match-set" in line:
+            why = f"{why}: its ipset was not read, or is of an unknown kind"
         return (Passed(packet, unknown=why, lines=(line,)),)
     if question.unknown:
         found = found[:1]

@@ -21,7 +21,10 @@ from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import LINK_FAMILIES, kube_proxy_tables
 from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.ipset import parse_ipset_save
 from wirecheck.parse.iptables import IptablesDump
+from wirecheck.paths.ip_sets import NO_SETS, IpSets
 
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = (
     "prerouting",
@@ -70,6 +73,16 @@ class Hooks:
     @property
     def _chains(self) -> ChainCache:
         return self.seen.cluster.readers.rules.chains
+
+    @cached_property
+    def sets(self) -> IpSets:
+        """The ipsets of the node; none if they were not read as a whole."""
+        record = self.seen.facts.commands.get("ipset-save")
+        is_good = record is not None and record.status == 0 and not record.problem
+        try:
+            return IpSets(parse_ipset_save(record.output)) if record and is_good else NO_SETS
+        except ParseError:
+            return NO_SETS
 
     def lacks_conditions(self, family: int, rules: list[str]) -> str:
         """Why one of these rules of iptables may match less than its tool prints."""

@@ -107,6 +107,10 @@ class Carried(NamedTuple):
     vni: int
 
 
+Tracking = tuple[str, int, int]
+"""A netns, and in how many others the packet is: that of a tunnel is a connection of its own."""
+
+
 @dataclass(frozen=True)
 class Journey:
     """One branch of the path so far."""
@@ -120,14 +124,19 @@ class Journey:
     """What was not read and might have stopped the packet here."""
     share: float = 1.0
     translations: tuple[Translation, ...] = ()
-    tracked: frozenset[tuple[str, int]] = frozenset()
-    """The netns whose connection tracking has seen the first packet."""
-    untracked: frozenset[tuple[str, int]] = frozenset()
-    """Those in which a rule exempts the connection from tracking."""
+    tracked: frozenset[Tracking] = frozenset()
+    """Where connection tracking has seen the first packet."""
+    untracked: frozenset[Tracking] = frozenset()
+    """Where a rule exempts the connection from tracking."""
     carried: tuple[Carried, ...] = ()
     """The packets inside of this one, the innermost first."""
     result: Result | None = None
     reason: str = ""
+
+    @property
+    def tracking(self) -> Tracking:
+        """The connection of the packet in the present netns."""
+        return (*self.at.place.key, len(self.carried))
 
     def to(self, at: At, stage: str, text: str, *lines: str) -> Journey:
         """The journey after one more hop, which was decided in the present place."""

@@ -83,7 +83,7 @@ def _asked(
         return _answered(answering, where, lines, tuple(doubts))
     if unseen:
         return Resolved(unknown=unseen[0], lines=lines)
-    nobody = (f"nobody on {from_[1].name} answers for the address {where}", "")
+    nobody = (f"nobody on {from_[1].name} has the address {where}", "")
     why, line = next(iter(others), nobody)
     return Resolved(refused=why, lines=(*lines, line) if line else lines)
 

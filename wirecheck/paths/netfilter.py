@@ -8,11 +8,13 @@ from dataclasses import replace
 from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.node.netns import Interface
+from wirecheck.node.rule_selectors import Origin
 from wirecheck.parse.errors import ParseError
 from wirecheck.paths.filtering import Passed, through
 from wirecheck.paths.hooks import INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.paths.journey import Journey, Result, Translation
 from wirecheck.paths.packet import Segment
+from wirecheck.paths.place import Place
 from wirecheck.paths.question import Situation
 from wirecheck.paths.route import source_on
 
@@ -41,12 +43,11 @@ def through_hook(
     try:
         stages = place.hooks.stages(hook, journey.packet.family)
         if not stages and not place.is_host:
-            return (replace(journey, tracked=journey.tracked | {place.key}),)
+            return (replace(journey, tracked=journey.tracked | {journey.tracking}),)
         ways = through(stages, situation)
     except (FactMissingError, NotApplicable, ParseError) as error:
         return (journey.undecided(hook, str(error)),)
-    key = place.key
-    journey = replace(journey, tracked=journey.tracked | {key})
+    journey = replace(journey, tracked=journey.tracked | {journey.tracking})
     source = source_on(place, out, via or journey.packet.destination) if out else None
     return tuple(_onward(before, journey, hook, each, source) for each in ways)
 
@@ -54,7 +55,7 @@ def through_hook(
 def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
     packet, place = journey.packet, journey.at.place
     end = (packet.source, packet.source_port) if packet.is_answer else _destination(packet)
-    is_known = not packet.is_answer or place.key in journey.tracked
+    is_known = not packet.is_answer or journey.tracking in journey.tracked
     return Situation(
         packet,
         iif,
@@ -65,9 +66,20 @@ def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
             each.netns == place.key and each.is_destination and each.after == end
             for each in journey.translations
         ),
-        is_tracked=is_known and place.key not in journey.untracked,
+        is_tracked=is_known and journey.tracking not in journey.untracked,
         is_translating=iif != "lo" or hook not in AT_DESTINATION,
+        sets=place.hooks.sets,
+        is_back=_is_back(place, packet, iif),
     )
+
+
+def _is_back(place: Place, packet: Segment, iif: str) -> bool | None:
+    """Whether the route to the source leaves by the device; None where that asks for nothing."""
+    device = next((e for e in place.links.values() if e.name == iif), None) if iif else None
+    if device is None:
+        return None
+    route, _ = place.routing.decision(packet.source, origin=Origin(packet.destination))
+    return route is not None and route.index == device.index
 
 
 def _destination(packet: Segment) -> tuple[object, int]:
@@ -78,7 +90,6 @@ def _onward(
     before: Journey, journey: Journey, hook: str, way: Passed, source: IPAddress | None
 ) -> Journey:
     """The journey after one way through the hook; `source` is what masquerading gives."""
-    place = journey.at.place
     journey = replace(journey, share=journey.share * way.share)
     if way.unknown:
         return journey.undecided(hook, way.unknown, *way.lines)
@@ -93,7 +104,7 @@ def _onward(
         packet = replace(packet, source=source)
     new = replace(journey, packet=packet)
     if way.untracked:
-        new = replace(new, untracked=new.untracked | {place.key})
+        new = replace(new, untracked=new.untracked | {journey.tracking})
     new = replace(new, translations=(*new.translations, *_translations(journey, packet)))
     text = _what(before.packet, packet, way)
     is_ttl = packet.ttl != before.packet.ttl

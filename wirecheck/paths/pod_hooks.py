@@ -14,6 +14,7 @@ from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.iptables import IptablesDump
 from wirecheck.paths.hooks import iptables_stages
+from wirecheck.paths.ip_sets import NO_SETS, IpSets
 from wirecheck.snapshot.command import Command
 from wirecheck.snapshot.netns import Namespace
 
@@ -35,6 +36,8 @@ class PodHooks:
 
     record: Namespace
     readers: ReaderCache
+    sets: IpSets = NO_SETS
+    """A pod's own ipsets are not read."""
 
     def stages(self, hook: str, family: int) -> tuple[Stage, ...]:
         """The base chains of a hook, the lowest priority first.

@@ -16,6 +16,8 @@ from wirecheck.dataplane.rules.chains import concerns_destination
 from wirecheck.dataplane.rules.engine import Flows, OfPacket
 from wirecheck.dataplane.rules.flows import split_by_mark
 from wirecheck.dataplane.rules.steps import IN, OUT, Packet, SourceTest, Step
+from wirecheck.paths.ip_sets import NO_SETS, IpSets
+from wirecheck.paths.later_packets import answer_matches, source_port_matches
 from wirecheck.paths.packet import Segment
 
 SETS_TTL = re.compile(r"(?:--(?:ttl|hl)-set|(?:ttl|hoplimit) set) (\d{1,3})")
@@ -41,6 +43,10 @@ class Situation:
     """Whether connection tracking here knows the connection, or sees its first packet."""
     is_translating: bool = True
     """Whether table nat is asked: not again for what has passed OUTPUT and comes in by lo."""
+    sets: IpSets = NO_SETS
+    """The ipsets of the netns."""
+    is_back: bool | None = None
+    """Whether the route to the source leaves by the device by which the packet came in."""
 
     @property
     def own(self) -> Packet:
@@ -83,6 +89,8 @@ class Followed(OfPacket):
         if step.later and step.never and step.first and not here.is_translated:
             # `--ctstate DNAT` matches later packets of translated connections only.
             return any(each in step.text for each in TRACKED_STATES)
+        if step.later is None:
+            return answer_matches(step.text, here.packet, is_back=here.is_back)
         return step.later
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
@@ -132,6 +140,10 @@ class Followed(OfPacket):
                 answer = any(_within(here.packet.source, each) for each in test.value.split(","))
             case "local":
                 answer = here.is_from_here
+            case "set":
+                return here.sets.matches(test.value, here.packet)
+            case "packet":
+                answer = source_port_matches(test.value, here.packet)
             case kind if kind in (IN, OUT):
                 device = here.iif if kind == IN else here.oif
                 answer = bool(device) and test.names_device(device)
