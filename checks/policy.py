@@ -1,6 +1,6 @@
 """Policy: whether nodes enforce NetworkPolicies as the API has them."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import ENFORCED
 from wirecheck.model.node import Node
 
@@ -21,6 +21,7 @@ def _findings(node: Node, *, is_open: bool) -> Findings:
                 each.pod,
                 expected=each.expected,
                 found=each.found,
+                level=Level.WARN if each.is_leak else Level.FAIL,
                 evidence=each.evidence,
                 concerns=each.peers,
                 inconclusive=each.inconclusive,
@@ -40,7 +41,8 @@ def denied_traffic(node: Node) -> Findings:
 
     Except: nodes whose plugin enforces policies in eBPF or Open vSwitch, connections of nodes and
     of pods on the host network, and protocols other than TCP, UDP and SCTP. Pods that only an
-    ipBlock covers are inconclusive, and so are pods that policies of other kinds select.
+    ipBlock covers are inconclusive, and so are pods that policies of other kinds select. If a set
+    has an address for pods that no pod has, it is a warning: the next pod may get it.
 
     See: https://kubernetes.io/docs/concepts/services-networking/network-policies/
          https://github.com/k3s-io/k3s/issues/13285

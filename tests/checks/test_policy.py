@@ -18,7 +18,7 @@ from tests.policy_recordings import (
     node_of,
     recorded,
 )
-from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.catalogue.findings import Level, NotApplicable
 
 IPTABLES = "iptables-nft-save"
 W1, W2 = "td-w1", "td-w2"
@@ -153,6 +153,21 @@ class TestTooOpen:
         assert found.what == (OPEN, DB, "Ingress")
         assert found.finding.found == "td-w2 forwards it (TCP 5432)"
         assert f"10.244.2.4 is in set {FROM_WEB}" in found.finding.evidence
+
+    @pytest.mark.parametrize(
+        ("address", "level"), [("10.244.2.200", Level.WARN), ("10.244.9.9", Level.FAIL)]
+    )
+    def test_an_address_of_nobody_in_a_set(self, address, level):
+        (found,) = findings(ROUTER, W2, added(f"{FROM_WEB} {address}"))
+        assert (found.what, found.finding.level) == ((OPEN, DB, "Ingress"), level)
+        assert f"TCP 5432 from {address}" in found.finding.expected
+
+    def test_the_address_of_a_pod_that_is_ending_may_be_in_a_set(self):
+        def change(api):
+            (web,) = [e for e in api["pods"] if e["status"].get("podIP") == "10.244.1.6"]
+            web["metadata"]["deletionTimestamp"] = "2026-11-29T16:03:00Z"
+
+        assert findings(ROUTER, W2, None, change) == []
 
     def test_an_exception_of_a_block_that_is_gone(self):
         change = sets(f"add {BLOCK} 172.29.200.0/24 timeout 0 nomatch\n", "")

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.grouping import grouped
+from wirecheck.api_index.node_addresses import all_addresses
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.policy.expected import ExpectedPolicies
@@ -55,6 +56,13 @@ class ClusterPods:
             for address in sorted(pod.addresses, key=int)
             if len(by_address.get(address, ())) == 1
         )
+
+    @cached_property
+    def assigned(self) -> frozenset[IPAddress]:
+        """The addresses of all pods, also of those that ended or are ending, and of nodes."""
+        pods = self.cluster.pod_index.own + self.cluster.pod_index.helpers
+        of_nodes = (each for node in self.cluster.api.nodes for each in all_addresses(node))
+        return frozenset((*(a for pod in pods for a in pod.addresses), *of_nodes))
 
     def between(self, source: PodClass, target: PodClass) -> Reach:
         """What the source may send to the target, and the target may receive from it."""

@@ -44,6 +44,8 @@ class Deviation:
     evidence: tuple[str, ...] = ()
     peers: tuple[Pod, ...] = ()
     inconclusive: str = ""
+    is_leak: bool = False
+    """Whether only addresses are let in that no pod has, until a new pod gets one of them."""
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,7 @@ class PolicyEnforcement:
             f"{self.seen.name} {done} ({way.ports.shown(bits)}){more}",
             self._evidence(way, ManyPackets((packets.ends[at],), (port,)), is_open=is_open),
             tuple(pod for n, _ in affected for pod in way.peers[n].pods)[:MOST_CONCERNED],
+            is_leak=all(way.peers[n].is_left for n, _ in affected),
         )
 
     def _evidence(self, way: Way, one: ManyPackets, *, is_open: bool) -> tuple[str, ...]:

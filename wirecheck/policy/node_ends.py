@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
+from itertools import islice
 
 from wirecheck.addresses import IPAddress, IPNetwork, network
 from wirecheck.api_index.grouping import grouped
@@ -26,8 +27,8 @@ from wirecheck.policy.cluster_pods import ClusterPods, PodAddress
 from wirecheck.policy.packet_filters import PacketFilters
 from wirecheck.policy.peers import Outside, Peer
 
-MOST_RANGES = 2_000
-"""Ranges of rules of which one address each is tried."""
+MOST_ADDRESSES = 2_000
+"""Addresses of nobody that are tried: one of each range, and those that were left in sets."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ class End:
     is_local: bool = False
     is_bridged: bool = False
     """Whether the device is a bridge that the pod is a port of."""
+    is_left: bool = False
+    """Whether it is an address for pods, and no pod has it."""
 
     @property
     def name(self) -> str:
         """`shop/web-0`, or the address."""
+        if self.is_left:
+            return f"{self.address} (no pod has this address)"
         if not self.pods:
             return str(self.address)
         return f"{self.pods[0].namespace}/{self.pods[0].name}"
@@ -76,6 +81,14 @@ class AddressesTold:
         """The ranges that rules or sets name, other than single addresses."""
         wide = (each for each, _ in self._named if each.prefixlen < each.max_prefixlen)
         return tuple(dict.fromkeys(wide))
+
+    @property
+    def members(self) -> Iterator[IPAddress]:
+        """The single addresses in sets."""
+        for members in self.filters.used_sets(self.family).values():
+            for each in members.networks:
+                if each.prefixlen == each.max_prefixlen and each.version == self.family:
+                    yield each.network_address
 
     @cached_property
     def _named(self) -> tuple[tuple[IPNetwork, object], ...]:
@@ -174,21 +187,27 @@ class NodeEnds:
         """Addresses of nobody in the cluster: one for each area that is told apart."""
         told = AddressesTold(self.filters, family)
         blocks = self._pods.expected.vocabulary.block_map
-        ranges = [
-            network(str(OUTSIDE[family])),
-            *(each for block in blocks.blocks for each in block.ranges),
-            *told.ranges,
-        ]
         found: dict[object, End] = {}
-        for range_ in ranges[:MOST_RANGES]:
+        for address in islice(self._of_nobody(family, told), MOST_ADDRESSES):
+            covered_by = blocks.covering([address])
+            key = covered_by, told.of(address)
+            device = self._device_to(address)
+            if key not in found and device is not None:
+                is_left = not self._is_unused(address)
+                found[key] = End(address, Outside(covered_by), device=device, is_left=is_left)
+        return tuple(found.values())
+
+    def _of_nobody(self, family: int, told: AddressesTold) -> Iterator[IPAddress]:
+        """Addresses of no pod, node or Service: of blocks, of ranges in rules, and left in sets."""
+        blocks = self._pods.expected.vocabulary.block_map.blocks
+        yield OUTSIDE[family]
+        for range_ in (*(each for block in blocks for each in block.ranges), *told.ranges):
             address = self._unused_in(range_) if range_.version == family else None
             if address is not None:
-                covered_by = blocks.covering([address])
-                key = covered_by, told.of(address)
-                device = self._device_to(address)
-                if key not in found and device is not None:
-                    found[key] = End(address, Outside(covered_by), device=device)
-        return tuple(found.values())
+                yield address
+        for address in told.members:
+            if address not in self._pods.assigned:
+                yield address
 
     def _unused_in(self, range_: IPNetwork) -> IPAddress | None:
         """An address of the range that belongs to no pod, node or Service."""
