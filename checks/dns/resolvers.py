@@ -21,8 +21,8 @@ def kubelet_cluster_dns(node: Node) -> Findings:
     correctly. A link-local address that nothing on the node has is inconclusive. Without the
     Corefile the domain is compared with the one in which DNS answered. A domain that the Corefile
     rewrites to the cluster's is accepted, and one that it has a template or a server block of its
-    own for is inconclusive. A kubelet inside another process (k3s), or with a folder of
-    configuration files, is not evaluated.
+    own for is inconclusive. In k3s the kubelet's settings are evaluated as k3s writes
+    them, without those in kubelet-arg. A kubelet inside another process is not evaluated.
 
     See: https://github.com/kubernetes/release/issues/188
          https://github.com/poseidon/matchbox/issues/180

@@ -64,6 +64,7 @@ def test_the_domain_is_compared_too(small: SmallCluster) -> None:
         (None, NotApplicable, "no process named kubelet"),
         (Kubelet({"config-dir": "/etc/k"}), NotApplicable, "merges its settings from files in"),
         (Kubelet({}, [], problem="cut"), FactMissingError, r"settings on n1: cut\."),
+        (Kubelet({"config-dir": "/etc/k"}, [], problem="cut"), FactMissingError, "n1: cut"),
         (Kubelet({}, ["clusterDNS: ["]), FactMissingError, "The kubelet on n1"),
     ],
 )

@@ -25,7 +25,7 @@ def required_kubelet_dns(seen: NodeSeen) -> KubeletDns:
     found = seen.facts.kubelet
     if found is None:
         raise NotApplicable("no process named kubelet was found on the node")
-    if found.flags.get("config-dir"):
+    if found.flags.get("config-dir") and not found.merged and not found.problem:
         raise NotApplicable(
             f"the kubelet merges its settings from files in {found.flags['config-dir']}, which "
             "are not read"

@@ -16,6 +16,8 @@ class Kubelet(SnapshotPart, frozen=True):
     """The `clusterDNS` and `clusterDomain` of its configuration, as lines of YAML."""
     problem: Word = ""
     """Why the configuration was not read."""
+    merged: bool = False
+    """Whether `lines` is what the files of `config-dir` give together."""
 
 
 class SysctlFile(SnapshotPart, frozen=True):

@@ -149,5 +149,23 @@ def test_of_the_kubelet_only_what_it_says_of_dns_is_read(
     assert found == Kubelet({"config": str(file), "cluster-domain": "a.b"}, lines)
 
 
+DEFAULTS = "clusterDomain: a.b\nclusterDNS: [10.96.0.10]\nstaticPodPath: /etc\n"
+
+
+def test_the_settings_of_k3s_are_in_its_folder(fake_node: MakeNode, tmp_path: Path) -> None:
+    node = fake_node(web={})
+    (tmp_path / "00-k3s-defaults.conf").write_text(DEFAULTS)
+    folder = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d"
+    node.run("sh", "-c", f"mount -t tmpfs none /var/lib && mkdir -p {folder}")
+    node.run("sh", "-c", f"cp {tmp_path}/*.conf {folder}")
+    node.run("python3", "-c", PRETEND.replace("kubelet", "k3s-server"))
+
+    found = node.visit(plan()).document.kubelet
+
+    assert found == Kubelet(
+        {"config-dir": folder}, ["clusterDomain: a.b", "clusterDNS: [10.96.0.10]"], merged=True
+    )
+
+
 def test_without_a_kubelet_nothing_is_said_of_it(fake_node: MakeNode) -> None:
     assert fake_node(web={}).visit(plan()).document.kubelet is None
