@@ -7,6 +7,12 @@ from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
+ENDED = (
+    "The evidence is the rule. Find the program on {node} that adds it, and configure it to match "
+    "fewer packets, or to put its rules behind those of the CNI plugin: `iptables-save -t nat -c | "
+    "grep POSTROUTING` shows their order."
+)
+
 
 @check(
     settles=API_ALONE,
@@ -212,7 +218,9 @@ def egress_masqueraded(node: Node) -> Findings:
             yield Finding(
                 node.part(f"packets of pods to outside, IPv{each.pod.version}"),
                 expected=f"masqueraded, by {each.why}",
-                found=f"not masqueraded: no rule of POSTROUTING matches {each.pod}",
+                found=each.found,
+                evidence=[each.ended_by] if each.ended_by else [],
+                remedy=ENDED if each.ended_by else "",
                 inconclusive=each.inconclusive,
                 key=f"IPv{each.pod.version}",
             )

@@ -55,7 +55,6 @@ def test_pods_that_flannel_masquerades_pass(small, rules):
         (),
         POSTRTG,
         (JUMP, *POSTRTG[:2]),
-        ("-A POSTROUTING -s 10.244.0.0/16 -j ACCEPT", JUMP, *POSTRTG),
         ("-A POSTROUTING -s 10.99.0.0/16 -j MASQUERADE",),
         ("-A POSTROUTING -s 10.244.0.0/16 -o docker0 -j MASQUERADE",),
     ],
@@ -411,3 +410,27 @@ def test_an_empty_chain_of_calico_without_its_pools_is_inconclusive(small):
     small.api["ipPools"] = [{"metadata": {"name": "p"}, "spec": {"cidr": "192.168.0.0/16"}}]
     with pytest.raises(NotApplicable):
         small.findings(CHECK)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "-A POSTROUTING -s 10.244.0.0/16 -j ACCEPT",
+        "-A POSTROUTING -o ens3 -j RETURN",
+        "-A POSTROUTING -s 10.244.0.0/16 -g NO-NAT\n-A NO-NAT -d 10.0.0.0/8 -j RETURN",
+    ],
+)
+def test_a_rule_that_ends_the_chain_first_is_the_cause(small, first):
+    small.change_output("nft-tables", "table ip nat\ntable ip filter\n")
+    (finding,) = found(small, *first.split("\n"), JUMP, *POSTRTG)
+
+    assert finding.evidence == (first.partition("\n")[0],)
+    assert "a rule ends chain POSTROUTING for 10.244.0.2 first" in finding.found
+    assert "Restart the agent" not in finding.remedy
+
+
+def test_without_such_a_rule_the_plugins_agent_is_the_one_to_restart(small):
+    small.change_output("nft-tables", "table ip nat\ntable ip filter\n")
+    (finding,) = found(small, "-A POSTROUTING -s 192.168.0.0/16 -j ACCEPT")
+
+    assert not finding.evidence

@@ -16,7 +16,7 @@ from wirecheck.dataplane.iptables.rules import steps_of
 from wirecheck.dataplane.nftables.tables import stages_of
 from wirecheck.dataplane.rules.chains import Chain as RuleChain
 from wirecheck.dataplane.rules.chains import Chains
-from wirecheck.dataplane.rules.egress import Masqueraded, masquerades
+from wirecheck.dataplane.rules.egress import Masqueraded, ended_by, masquerades
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.node.egress_settings import EgressSetting, EgressSettings
@@ -70,6 +70,14 @@ class Egress:
     """nftables tables that were not read, and could masquerade them."""
     doubt: str = ""
     """Why it may be correct that no rule masquerades them."""
+    ended_by: str = ""
+    """The rule that ends table nat for them before any rule masquerades."""
+
+    @property
+    def found(self) -> str:
+        if self.ended_by:
+            return f"not masqueraded: a rule ends chain POSTROUTING for {self.pod} first"
+        return f"not masqueraded: no rule of POSTROUTING matches {self.pod}"
 
     @property
     def inconclusive(self) -> str:
@@ -148,7 +156,9 @@ class NodeEgress:
             # The first of several tables that translates a packet decides.
             by_severity = (Masqueraded.YES, Masqueraded.UNKNOWN)
             answer = next((each for each in by_severity if each in answers), Masqueraded.NO)
-            yield Egress(pod, why, answer, self._unread(tables))
+            ends = [ended_by(each, POSTROUTING, packet) for each in tables]
+            rule = "" if answer is Masqueraded.YES else next(filter(None, ends), "")
+            yield Egress(pod, why, answer, self._unread(tables), ended_by=rule)
 
     def _doubt(self, tables: list[Chains[Any]]) -> str:
         """Why pods may be masqueraded: Calico keeps its chain empty if no pool has natOutgoing."""

@@ -13,6 +13,7 @@ from wirecheck.dataplane.rules.chains import Chains
 from wirecheck.dataplane.rules.engine import RuleEngine
 from wirecheck.dataplane.rules.flows import Flow
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, OnePacket
+from wirecheck.dataplane.table import text_of
 
 
 class Masqueraded(Enum):
@@ -34,3 +35,19 @@ def masquerades(chains: Chains[Any], chain: str, packet: ForwardedPacket) -> Mas
     passes = any(each.accepted for each in engine.accepted)
     is_sure = not left and not engine.results and not passes
     return Masqueraded.YES if is_sure else Masqueraded.UNKNOWN
+
+
+def ended_by(chains: Chains[Any], chain: str, packet: ForwardedPacket) -> str:
+    """The rule that ends a chain for the packet in any case, so that later ones do not see it.
+
+    Empty if there is none, or if a rule masquerades it.
+    """
+    engine = RuleEngine(OnePacket(packet), chains)
+    left = engine.to_end_of(chain, [Flow(1)])
+    if engine.is_masqueraded or engine.results:
+        return ""
+    if engine.accepted and not left:
+        return text_of(engine.accepted[-1].accepted[-1].rules[-1])
+    if engine.left_by is None or engine.accepted:
+        return ""
+    return text_of(engine.left_by) if left else ""
