@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from tests.dataplane import recorded
 from tests.dataplane.nftables.tables import match, table_of
-from tests.dataplane.nftables.test_third_party import MODES, found_with
-from tests.dataplane.small import NAT, WEB, differences
+from tests.dataplane.nftables.test_third_party import MODES, VERSION, WANTED, found_with
+from tests.dataplane.small import NAT, WEB, differences, save
+from wirecheck.dataplane.compare.comparison import compare
 from wirecheck.dataplane.compare.differences import Kind
+from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.table import Client
+from wirecheck.parse.iptables import parse_iptables_save
 
 MASK = "--nfmask 0xffffffff --ctmask 0xffffffff"
 RESTORE = f"CONNMARK --restore-mark {MASK}"
@@ -158,3 +162,43 @@ def test_other_rules_of_such_a_table_leave_it_alone(mode, hook, priority) -> Non
         *([[mark]] if priority > 100 else []),
     ]
     assert found_with(mode, table_of(*rules, hook=hook, priority=priority)) == []
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_table_of_nftables_may_masquerade_everything(mode) -> None:
+    table = table_of([{"masquerade": None}], hook="postrouting", priority=100, type="nat")
+    found = found_with(mode, table)
+
+    assert {(each.kind, each.found) for each in found} == {(Kind.MASQUERADE, "masqueraded")}
+    assert {each.evidence[-1] for each in found} == {
+        "nftables table ip admin: chain first: masquerade"
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        [match({"meta": {"key": "oifname"}}, "eth0"), {"masquerade": None}],
+        [match({"meta": {"key": "mark"}}, 0x40000), {"masquerade": None}],
+        [{"accept": None}],
+        [{"return": None}],
+    ],
+)
+def test_a_table_of_nftables_that_masquerades_others_changes_nothing(mode, rule) -> None:
+    table = table_of(rule, hook="postrouting", priority=100, type="nat")
+
+    assert found_with(mode, table) == []
+
+
+def test_rules_of_iptables_masquerade_beside_kube_proxys_table() -> None:
+    nat = save({"nat": "-A POSTROUTING -j MASQUERADE"})
+    clients = recorded.clients(VERSION, "nftables")
+    wanted = WANTED["nftables"]
+    texts = {4: recorded.nft(VERSION)}
+    beside = {4: [parse_iptables_save(nat)]}
+    read = read_nftables(texts, clients, wanted.entries, iptables=beside)
+    found = list(compare(wanted, read))
+
+    assert {(each.kind, each.found) for each in found} == {(Kind.MASQUERADE, "masqueraded")}
+    assert all("-A POSTROUTING -j MASQUERADE" in each.evidence[-1] for each in found)

@@ -23,7 +23,7 @@ from wirecheck.dataplane.nftables.tables import NamedTable, in_order, with_table
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
-from wirecheck.dataplane.rules.leaving import Leaving, is_about_marks, with_stages
+from wirecheck.dataplane.rules.leaving import Leaving, also_by, is_about_marks, with_stages
 from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
@@ -88,12 +88,9 @@ def ruleset_beside(
             tuple(filter(is_about_marks, stages_beside(hook, dumps, cache, ("mangle",))))
             for hook in ("FORWARD", "POSTROUTING")
         )
-        return replace(
-            own,
-            arriving=arriving,
-            sent=sent,
-            masquerading=with_stages(own.masquerading, forwarded, last),
-        )
+        nat = tuple(stages_beside("POSTROUTING", dumps, cache, ("nat",)))
+        masquerading = with_stages(also_by(own.masquerading, nat), forwarded, last)
+        return replace(own, arriving=arriving, sent=sent, masquerading=masquerading)
 
     if not dumps:
         return ruleset_in(family, text, cache)

@@ -8,7 +8,7 @@ from typing import Any
 
 from wirecheck.dataplane.nftables.third_party import PacketTranslator
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
-from wirecheck.dataplane.rules.leaving import is_about_marks, with_stages
+from wirecheck.dataplane.rules.leaving import also_by, is_about_marks, with_stages
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.table import OF_TABLE
 from wirecheck.parse.nftables import NftTable
@@ -93,13 +93,14 @@ def with_tables(
         for each in stages_of("postrouting", family, tables, cache)
         if each.priority < MASQUERADING and not each.translates and is_about_marks(each)
     )
-    if not (arriving or sent or forwarded or last):
+    nat = tuple(each for each in stages_of("postrouting", family, tables, cache) if each.translates)
+    if not (arriving or sent or forwarded or last or nat):
         return ruleset
     return replace(
         ruleset,
         arriving=in_order(ruleset.arriving, arriving),
         sent=in_order(ruleset.sent, sent),
-        masquerading=with_stages(ruleset.masquerading, forwarded, last),
+        masquerading=with_stages(also_by(ruleset.masquerading, nat), forwarded, last),
         without_filters=ruleset,
     )
 

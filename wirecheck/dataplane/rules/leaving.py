@@ -20,10 +20,17 @@ from wirecheck.dataplane.rules.engine import Flows, RuleEngine
 from wirecheck.dataplane.rules.flows import Flow
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket, OnePacket
 from wirecheck.dataplane.rules.handlings import Masquerading
-from wirecheck.dataplane.rules.masquerading import ByMark, LeavingPacket
+from wirecheck.dataplane.rules.masquerading import (
+    ByMark,
+    LeavingPacket,
+    by_mark,
+    first_rule,
+    in_turn,
+    third_party_for,
+)
 from wirecheck.dataplane.rules.ruleset import Stage, reachable
 from wirecheck.dataplane.rules.steps import End, Jump, Return, SetMark, Step
-from wirecheck.dataplane.table import Verdict, text_of
+from wirecheck.dataplane.table import RuleText, Verdict, text_of
 
 MOST_KNOWN = 100_000
 """Packets whose answer is kept: of each backend one for each kind of client."""
@@ -184,6 +191,24 @@ def with_stages(
 
     leaving = Leaving(in_order((*own.forwarded, *forwarded)), in_order((*own.last, *last)), own.nat)
     return masquerading._replace(exemptions=leaving)
+
+
+def also_by(masquerading: Masquerading, stages: Sequence[Stage]) -> Masquerading:
+    """The same where further chains of type nat see packets, too: any of them may masquerade."""
+    if not stages:
+        return masquerading
+    marks = [by_mark(each.chains, each.base_chain) for each in stages]
+    rules = [third_party_for(each.chains, each.base_chain) for each in stages]
+    masquerades = in_turn(marks)
+
+    def rule_for(mark: int) -> RuleText | None:
+        # Accepting ends the chain of its own table only.
+        others = first_rule(rules)(mark) if masquerades(mark) else None
+        return masquerading.rule_for(mark) or others
+
+    return masquerading._replace(
+        by_mark=in_turn([masquerading.by_mark, masquerades]), rule_for=rule_for
+    )
 
 
 def as_sent(masquerading: Masquerading) -> Masquerading:
