@@ -75,6 +75,16 @@ def test_the_finding_says_where_the_packets_die() -> None:
     assert finding.evidence[-1].startswith("`wirecheck trace pod/")
 
 
+def test_the_evidence_has_every_further_line() -> None:
+    answer = "-A FORWARD -s 10.244.1.0/24 -d 10.244.2.0/24 -j DROP"
+    changes = on("wc-w2", with_rules(FROM_W1)), on("wc-w1", with_rules(answer))
+    (finding,) = failing(results(lost("10.244.1."), *changes)[PODS])
+
+    assert finding.path is not None
+    assert finding.path.further == [f"wc-w1, forward: filter: {answer}"]
+    assert "Behind it the packet would die on wc-w1, forward: filter: " in finding.evidence[0]
+
+
 def test_what_arrives_by_all_that_was_read_is_lost_between_two_devices() -> None:
     (finding,) = failing(results(lost("10.244.1."))[PODS])
 

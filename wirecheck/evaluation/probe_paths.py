@@ -20,7 +20,8 @@ from wirecheck.model.path_world import world_of
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, NoSuchEndError
-from wirecheck.paths.journey import Result
+from wirecheck.paths.further import further_hops
+from wirecheck.paths.journey import Hop, Result
 from wirecheck.paths.place import THE_NODE
 from wirecheck.paths.start import from_node, from_pod
 from wirecheck.results.records import FindingRecord, TracedPath
@@ -29,6 +30,8 @@ from wirecheck.text import shortened
 MOST_OF_NODE = 16
 MOST_OF_RUN = 400
 """Paths that are traced: with a fault that all nodes have, a few of them show it."""
+MOST_FOLLOWED_ON = 60
+"""Paths of a run of which every further line is named."""
 MOST_LINES = 3
 LONGEST = 500
 WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
@@ -86,7 +89,12 @@ class ProbePaths:
         if ordered[0].result is Result.REACHES:
             why, advice = lost_between(ordered, sent)
             return TracedPath("reaches", why=why, advice=advice, command=command)
-        return _record(ordered[0], command)
+        record = _record(ordered[0], command)
+        if record.result == "dies" and self._of_node.total() <= MOST_FOLLOWED_ON:
+            hops = further_hops(self._world, start, ordered[0], one_way=False)
+            further = [shortened(_further(each), LONGEST) for each in hops]
+            record = replace(record, further=further)
+        return record
 
     def _pod(self, node: str, ref: Ref) -> Pod | None:
         pods = (*self._cluster.pod_index.by_node.get(node, ()), *self._helpers(node))
@@ -102,6 +110,7 @@ def with_path(record: FindingRecord, path: TracedPath) -> FindingRecord:
     if path.result != "cannot be decided":
         found = f"{found}; {_sentence(path)}"
         shown = list(filter(None, [path.advice]))
+    shown += [f"Behind it the packet would die on {each}" for each in path.further]
     if path.command:
         shown.append(f"`wirecheck trace {path.command}` shows the path hop by hop.")
     remedy = record.remedy
@@ -126,6 +135,12 @@ def _where(path: TracedPath) -> str:
     inside = "" if path.netns in ("", THE_NODE) else f" in {path.netns}"
     on = f" on {path.node}" if path.node else ""
     return f"{inside}{on}, {path.stage}" if path.stage else f"{inside}{on}"
+
+
+def _further(hop: Hop) -> str:
+    """`w1, forward: filter: -A FORWARD -j DROP`."""
+    inside = "" if hop.netns == THE_NODE else f"{hop.netns} on "
+    return ": ".join([f"{inside}{hop.node}, {hop.stage}", *(hop.lines[-1:] or (hop.text,))])
 
 
 def _record(path: Path, command: str) -> TracedPath:

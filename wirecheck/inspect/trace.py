@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from wirecheck.inspect.scene import Scene
 from wirecheck.inspect.trace_view import HopView, PathView, TraceView, WayView
@@ -10,7 +11,9 @@ from wirecheck.model.path_world import world_of
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, Named, NoSuchEndError, destinations
+from wirecheck.paths.further import further_hops
 from wirecheck.paths.journey import Hop, Journey, Result
+from wirecheck.paths.place import World
 from wirecheck.paths.start import start
 
 WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
@@ -21,7 +24,7 @@ def trace_view(scene: Scene, source: Named, to: Destination, *, one_way: bool = 
     world = world_of(scene.cluster, scene.node)
     beginning = start(world, source, to)
     found = () if isinstance(beginning, str) else paths(world, beginning, one_way=one_way)
-    views = sorted(map(_path, found), key=_gravity)
+    views = sorted(map(partial(_path, world, beginning, one_way=one_way), found), key=_gravity)
     unknown = beginning if isinstance(beginning, str) else ""
     return TraceView(
         source=scene.source,
@@ -61,13 +64,17 @@ def _gravity(view: PathView) -> tuple[int, float]:
     return WORST_FIRST.index(Result(view.result)), -view.share
 
 
-def _path(path: Path) -> PathView:
+def _path(world: World, start: Journey | str, path: Path, *, one_way: bool) -> PathView:
+    further: list[Hop] = []
+    if path.result is Result.DIES and not isinstance(start, str):
+        further += further_hops(world, start, path, one_way=one_way)
     decisive = path.decisive
     return PathView(
         share=round(path.share, 4),
         result=path.result,
         reason=path.reason,
         decisive=_hop(decisive) if decisive else None,
+        further=_hops(further),
         there=_way(path.there),
         back=_way(path.back) if path.back else None,
         unread=list(path.open),

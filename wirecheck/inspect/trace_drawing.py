@@ -13,7 +13,8 @@ MOST_PATHS = 8
 """Branches that are drawn hop by hop; -o json has all of them."""
 MOST_UNREAD = 6
 RAIL = "│ "
-STYLE_OF = {"dies": STYLES["fail"], "cannot be decided": STYLES["warn"], "reaches": STYLES["good"]}
+DIES = STYLES["fail"]
+STYLE_OF = {"dies": DIES, "cannot be decided": STYLES["warn"], "reaches": STYLES["good"]}
 
 
 def trace_lines(view: TraceView) -> Iterator[Line]:
@@ -47,6 +48,10 @@ def _decisive(view: TraceView) -> Iterator[Line]:
     hop = view.paths[0].decisive if view.paths else None
     if hop is not None:
         yield Line(f"{hop.node}, {hop.netns}, {hop.stage}", "  where")
+        for each in hop.lines:
+            yield Line(shortened(each, LONGEST), "  line")
+    for hop in view.paths[0].further if view.paths else ():
+        yield Line(f"{hop.node}, {hop.netns}, {hop.stage}: {hop.text}", "  then", style=DIES)
         for each in hop.lines:
             yield Line(shortened(each, LONGEST), "  line")
 

@@ -39,6 +39,8 @@ class PathView(View, frozen=True, kw_only=True):
     """Why it dies or cannot be decided; empty if it reaches."""
     decisive: HopView | None
     """The hop at which it dies, or from which on nothing is known."""
+    further: list[HopView]
+    """Behind it, what would stop the packet as well: everything that has to change."""
     there: WayView
     back: WayView | None
     """The answer; null with --one-way, and where the packet does not arrive."""

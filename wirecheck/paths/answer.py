@@ -53,6 +53,11 @@ class Path:
         return None if last.result is Result.REACHES else last.hops[-1]
 
     @property
+    def backend(self) -> tuple[object, ...]:
+        """What rules chose on the way: equal for the same branch of two paths."""
+        return tuple(each.after for each in self.there.translations if each.is_destination)
+
+    @property
     def share(self) -> float:
         return self.back.share if self.back else self.there.share
 
@@ -160,6 +165,7 @@ def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
         translations=there.translations,
         tracked=there.tracked,
         untracked=there.untracked,
+        overlooked=there.overlooked,
     )
     sender = start.at.place
     for each in followed(world, back):

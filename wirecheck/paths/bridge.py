@@ -123,7 +123,7 @@ def _between(
     journey = journey.doubting(*unread_of_port(place, port), *unread_of_port(place, out))
     if port.link.port_isolated and out.link.port_isolated:
         why = f"ports {port.name} and {out.name} are isolated from each other"
-        return journey.dies(stage, why, f"{port.name} isolated on", f"{out.name} isolated on")
+        return journey.refused(stage, why, f"{port.name} isolated on", f"{out.name} isolated on")
     return journey
 
 

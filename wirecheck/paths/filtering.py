@@ -128,7 +128,7 @@ def _through_stage(stage: Stage, situation: Situation) -> tuple[Passed, ...]:
     found = [
         *(_ended(each, packet) for each in engine.results),
         *(_accepted(each, engine.masqueraded_by, packet) for each in engine.accepted),
-        *(_at_the_end(each, stage, packet) for each in rest),
+        *(_at_the_end(each, stage, situation) for each in rest),
     ]
     if question.unknown_ttl:
         why = "it is not known whether a rule changes the packet's TTL"
@@ -149,11 +149,12 @@ def _fate(way: Passed) -> tuple[object, ...]:
     return way.packet, way.refused, way.unknown, way.masqueraded, way.untracked
 
 
-def _at_the_end(flow: Flow, stage: Stage, packet: Segment) -> Passed:
-    here = replace(packet, mark=flow.mark)
+def _at_the_end(flow: Flow, stage: Stage, situation: Situation) -> Passed:
+    here = replace(situation.packet, mark=flow.mark)
     if stage.policy == "DROP":
-        rule = stage.chains.policy_drop(stage.base_chain)
-        return Passed(here, flow.weight, _texts((rule,)), refused="dropped")
+        lines = _texts((stage.chains.policy_drop(stage.base_chain),))
+        if lines[0] not in situation.overlooked:
+            return Passed(here, flow.weight, lines, refused="dropped")
     return Passed(here, flow.weight)
 
 

@@ -12,6 +12,7 @@ from wirecheck.parse.errors import ParseError
 from wirecheck.paths.filtering import through
 from wirecheck.paths.journey import Journey
 from wirecheck.paths.link_tables import BRIDGE, NETDEV
+from wirecheck.paths.netfilter import overlooked_rules
 from wirecheck.paths.programs import past_programs
 from wirecheck.paths.question import Situation
 
@@ -61,6 +62,7 @@ def past_rules(
         is_from_here=False,
         is_tracked=False,
         is_translating=False,
+        overlooked=overlooked_rules(journey, name),
     )
     try:
         ways = through(stages, situation)

@@ -13,6 +13,7 @@ from wirecheck.paths.ipsec import under_policies
 from wirecheck.paths.ipvs import virtual_server
 from wirecheck.paths.journey import Arrives, Journey, Leaves, Received, Sends
 from wirecheck.paths.netfilter import is_over, through_hook
+from wirecheck.paths.packet import TTL
 from wirecheck.paths.place import Place
 from wirecheck.paths.route import Decision, decisions, source_on
 from wirecheck.paths.source_check import setting, source_check
@@ -140,7 +141,9 @@ def _received(
         return
     check = source_check(place, journey.packet, device)
     if check.refused:
-        yield journey.dies("source check", check.refused)
+        journey = journey.refused("source check", check.refused)
+    if is_over(journey):
+        yield journey
     elif check.unknown:
         yield journey.undecided("source check", check.unknown)
     elif decision.is_local:
@@ -169,11 +172,14 @@ def _forwarded(
         return
     if value == "0":
         why = f"{place.name} does not forward packets that come in by {device.name}"
-        yield journey.dies(stage, why, f"{name} = 0")
-        return
+        journey = journey.refused(stage, why, f"{name} = 0")
     packet = journey.packet
-    if packet.ttl <= 1:
-        yield journey.dies(stage, "its TTL has run out", *filter(None, (packet.ttl_by,)))
+    if packet.ttl <= 1 and not is_over(journey):
+        why = "its TTL has run out"
+        journey = journey.refused(stage, why, *filter(None, (packet.ttl_by,)))
+        packet = replace(packet, ttl=TTL)
+    if is_over(journey):
+        yield journey
         return
     journey = replace(journey, packet=replace(packet, ttl=packet.ttl - 1))
     journey = under_policies(journey, "fwd", FORWARD)

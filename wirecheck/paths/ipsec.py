@@ -18,7 +18,7 @@ def under_policies(journey: Journey, direction: str, stage: str) -> Journey:
                 why = "an IPsec policy asks for more than is known"
                 return journey.undecided(stage, why, line)
             if each.action == "block":
-                return journey.dies(stage, "an IPsec policy blocks it", line)
+                return journey.refused(stage, "an IPsec policy blocks it", line)
             if each.has_template:
                 return journey.undecided(stage, "an IPsec policy transforms it", line)
             return journey

@@ -32,6 +32,11 @@ class Hop:
     lines: tuple[str, ...] = ()
     """The rules, routes or entries that decided it, as their tools print them."""
 
+    @property
+    def line(self) -> Line:
+        """What decides here."""
+        return self.node, self.netns, self.stage, self.lines
+
 
 class Translation(NamedTuple):
     """What connection tracking of one netns remembers of a changed address."""
@@ -107,6 +112,9 @@ class Carried(NamedTuple):
     vni: int
 
 
+Line = tuple[str, str, str, tuple[str, ...]]
+"""What decides at a hop: node, netns, stage and lines."""
+
 Tracking = tuple[str, int, int]
 """A netns, and in how many others the packet is: that of a tunnel is a connection of its own."""
 
@@ -132,6 +140,8 @@ class Journey:
     """The packets inside of this one, the innermost first."""
     result: Result | None = None
     reason: str = ""
+    overlooked: frozenset[Line] = frozenset()
+    """What is followed as if it were not there: see `further`."""
 
     @property
     def tracking(self) -> Tracking:
@@ -150,6 +160,12 @@ class Journey:
         """The end of the journey at this hop."""
         last = self.hop(stage, why, *lines)
         return replace(self, hops=(*self.hops, last), result=Result.DIES, reason=why)
+
+    def refused(self, stage: str, why: str, *lines: str) -> Journey:
+        """The end at this hop, unless what refuses the packet there is overlooked."""
+        if self.hop(stage, why, *lines).line in self.overlooked:
+            return self
+        return self.dies(stage, why, *lines)
 
     def undecided(self, stage: str, why: str, *lines: str) -> Journey:
         """The end of what is known."""

@@ -69,8 +69,17 @@ def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
         is_tracked=is_known and journey.tracking not in journey.untracked,
         is_translating=iif != "lo" or hook not in AT_DESTINATION,
         sets=place.hooks.sets,
+        overlooked=overlooked_rules(journey, hook),
         is_back=_is_back(place, packet, iif),
     )
+
+
+def overlooked_rules(journey: Journey, stage: str) -> frozenset[str]:
+    """The rules of a stage that are followed as if they were not there."""
+    place = journey.at.place
+    here = (place.node, place.name, stage)
+    return frozenset(line for *where, lines in journey.overlooked for line in lines
+                     if tuple(where) == here)  # fmt: skip
 
 
 def _is_back(place: Place, packet: Segment, iif: str) -> bool | None:

@@ -25,7 +25,10 @@ def past_programs(journey: Journey, device: Interface, direction: str) -> Journe
             continue
         line = f"{device.name}: {described(each)}"
         if each.kind == "matchall" and each.name == DROPPING:
-            return journey.dies(f"{direction} of {device.name}", "a filter drops it", line)
+            journey = journey.refused(f"{direction} of {device.name}", "a filter drops it", line)
+            if journey.result is not None:
+                return journey
+            continue
         why = "it is not known what the program does with the packet"
         return journey.undecided(f"{direction} of {device.name}", why, line)
     return journey

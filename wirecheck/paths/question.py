@@ -45,6 +45,8 @@ class Situation:
     """Whether table nat is asked: not again for what has passed OUTPUT and comes in by lo."""
     sets: IpSets = NO_SETS
     """The ipsets of the netns."""
+    overlooked: frozenset[str] = frozenset()
+    """Rules that are followed as if they were not there."""
     is_back: bool | None = None
     """Whether the route to the source leaves by the device by which the packet came in."""
 
@@ -95,6 +97,8 @@ class Followed(OfPacket):
 
     def split(self, step: Step, flows: Flows) -> tuple[Flows, Flows]:
         """Both ways where it is not known whether the step matches."""
+        if self._is_overlooked(step):
+            return [], flows
         answers = [self._matches(each) for each in step.sources]
         # Nobody is remembered as a client of a backend yet.
         if False in answers or step.recalls or not step.actions:
@@ -116,6 +120,13 @@ class Followed(OfPacket):
         hit = [replace(each, weight=each.weight * step.probability) for each in matched]
         missed = [replace(each, weight=each.weight * (1 - step.probability)) for each in matched]
         return hit, [*others, *missed]
+
+    def _is_overlooked(self, step: Step) -> bool:
+        """Whether the rule refuses packets and counts as absent; lines begin with its table."""
+        return any(
+            line == step.text or line.endswith(f": {step.text}")
+            for line in self._situation.overlooked
+        )
 
     def _note_ttl(self, step: Step, flows: Flows, *, is_sure: bool) -> None:
         """A rule that sets the TTL has no other effect: the packet may end at the next router."""

@@ -91,6 +91,8 @@ class TracedPath(ResultPart, frozen=True):
     """What to try where it is lost."""
     lines: list[str] = []
     """The rules, routes or entries that decide there, as their tools print them."""
+    further: list[str] = []
+    """What would stop the packet behind it as well: `w1, forward: filter: -A FORWARD -j DROP`."""
     command: str = ""
     """The arguments of the `wirecheck trace` that shows the path."""
 
