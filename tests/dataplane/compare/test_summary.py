@@ -22,12 +22,19 @@ from wirecheck.dataplane.table import (
 )
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Metadata
-from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
+from wirecheck.snapshot.objects.service import (
+    LoadBalancerIngress,
+    LoadBalancerStatus,
+    ServiceObject,
+    ServicePortSpec,
+    ServiceStatus,
+)
 
 BACKEND = Backend("10.244.1.2", 8080)
 FIRST, SECOND = "172.31.0.10", "172.31.0.11"
 NODE_PORT = Frontend(4, "", "tcp", 30080)
 AT_SECOND = Frontend(4, SECOND, "tcp", 30080)
+BALANCED = Frontend(4, "192.0.2.200", "tcp", 80)
 OTHER = Frontend(4, "10.96.0.30", "tcp", 30080)
 NODE_PORTS = """
     -A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
@@ -93,6 +100,34 @@ def test_a_healthy_node_port_has_no_difference() -> None:
     reported = summary(NAT + NODE_PORTS.format(refusal=""), with_node_port())
     assert not reported.single
     assert not reported.common
+
+
+def limited(*ranges: str) -> ServiceObject:
+    """The Service at a load balancer's address, for clients in these ranges."""
+    ingress = [LoadBalancerIngress(ip=BALANCED.address)]
+    made = service(type="LoadBalancer", load_balancer_source_ranges=list(ranges))
+    return structs.replace(made, status=ServiceStatus(LoadBalancerStatus(ingress)))
+
+
+RANGES = """
+    -A KUBE-SERVICES -d 192.0.2.200/32 -p tcp -m tcp --dport 80 -j KUBE-FW-WEB
+    -A KUBE-FW-WEB -s 172.31.0.0/24 -j KUBE-EXT-WEB
+    -A KUBE-EXT-WEB -j KUBE-MARK-MASQ
+    -A KUBE-EXT-WEB -j KUBE-SVC-WEB
+"""
+
+
+def test_pods_outside_of_source_ranges_that_are_not_enforced_are_no_missing_frontend() -> None:
+    """As when kube-proxy's jumps to KUBE-PROXY-FIREWALL are gone."""
+    reported = summary(NAT + RANGES, limited("172.31.0.0/24"))
+
+    assert {kind for frontend, kind in single(reported) if frontend == BALANCED} == {Kind.SOURCES}
+
+
+def test_a_balanced_address_without_any_rule_is_a_missing_frontend() -> None:
+    reported = summary(NAT, limited("172.31.0.0/24"))
+
+    assert (BALANCED, Kind.FRONTEND_MISSING) in single(reported)
 
 
 def test_what_differs_alike_at_all_addresses_of_the_node_is_reported_once() -> None:

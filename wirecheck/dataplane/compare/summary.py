@@ -78,7 +78,8 @@ class Summary:
 
 def summarised(expected: ServiceTable, differences: Differences) -> Summary:
     """Combine differences with one cause, without losing any."""
-    left = list(_with_shadows(map(_as_missing, _without_repeats(expected, differences))))
+    each_once = _without_repeats(expected, differences)
+    left = list(_with_shadows(_outside_ranges(map(_as_missing, each_once))))
     common: list[Common] = []
     for cause in _CAUSES:
         concerned = [each for each in left if each.kind in cause.symptoms and not each.by_mark]
@@ -119,6 +120,19 @@ def _as_missing(each: Difference) -> Difference:
     """A frontend that no rule handles for some clients is missing for these."""
     is_missing = each.kind is Kind.VERDICT and each.found == Verdict.NOTHING
     return replace(each, kind=Kind.FRONTEND_MISSING) if is_missing else each
+
+
+def _outside_ranges(differences: Iterable[Difference]) -> Iterator[Difference]:
+    """Where source ranges are not enforced, pods outside of them are not dropped either.
+
+    The frontend is not missing: clients within the ranges are forwarded.
+    """
+    differences = list(differences)
+    opened = {each.frontend for each in differences if each.kind is Kind.SOURCES}
+    for each in differences:
+        refused = (each.expected, each.found) == (Verdict.DROP, Verdict.NOTHING)
+        is_open = refused and each.kind is Kind.FRONTEND_MISSING and each.frontend in opened
+        yield replace(each, kind=Kind.SOURCES) if is_open else each
 
 
 def _with_shadows(differences: Iterable[Difference]) -> Iterator[Difference]:
