@@ -8,8 +8,10 @@ from tests.dataplane import recorded
 from tests.dataplane.nftables.tables import match, table_of
 from tests.dataplane.nftables.test_third_party import MODES, VERSION, WANTED, found_with
 from tests.dataplane.small import NAT, WEB, differences, save
+from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.compare.comparison import compare
 from wirecheck.dataplane.compare.differences import Kind
+from wirecheck.dataplane.iptables.reader import ruleset_in
 from wirecheck.dataplane.nftables.reader import read_nftables
 from wirecheck.dataplane.table import Client
 from wirecheck.parse.iptables import parse_iptables_save
@@ -202,3 +204,40 @@ def test_rules_of_iptables_masquerade_beside_kube_proxys_table() -> None:
 
     assert {(each.kind, each.found) for each in found} == {(Kind.MASQUERADE, "masqueraded")}
     assert all("-A POSTROUTING -j MASQUERADE" in each.evidence[-1] for each in found)
+
+
+CALICO = (
+    "-A POSTROUTING -j cali-POSTROUTING",
+    "-A cali-POSTROUTING -m mark --mark 0x10000/0x10000 -j RETURN",
+    "-A cali-POSTROUTING -j MARK --set-xmark 0x0/0xf0000",
+)
+
+
+@pytest.mark.parametrize(
+    ("rules", "matters"),
+    [
+        (CALICO, False),
+        ((), False),
+        (("-A POSTROUTING -j MARK --set-xmark 0x4000/0x4000",), True),
+        ((f"-A POSTROUTING -j {CLEAR}",), True),
+    ],
+)
+def test_rules_for_other_bits_of_the_mark_cost_nothing(rules: tuple, matters: bool) -> None:
+    tables = {"mangle": "\n".join(rules), "nat": NAT} if rules else {"nat": NAT}
+    cache = ReaderCache()
+    ruleset = ruleset_in(4, [parse_iptables_save(save(tables))], cache)
+
+    exemptions = ruleset.masquerading.exemptions
+    assert exemptions is not None
+    assert exemptions.matters is matters
+
+
+def test_a_rule_for_packets_with_another_mark_costs_nothing() -> None:
+    """Cilium marks what its proxy sends."""
+    rule = "-A POSTROUTING -m mark --mark 0xa00/0xe00 -j ACCEPT"
+    ruleset = ruleset_in(4, [parse_iptables_save(save({"nat": f"{rule}\n{NAT}"}))], ReaderCache())
+
+    assert ruleset.masquerading.exemptions is not None
+    assert not ruleset.masquerading.exemptions.matters
+    own = "-A POSTROUTING -m mark --mark 0x4000/0x4000 -j ACCEPT"
+    assert set(found(own)) == {ALL, HAIRPIN}

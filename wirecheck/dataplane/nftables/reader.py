@@ -23,7 +23,13 @@ from wirecheck.dataplane.nftables.tables import NamedTable, in_order, with_table
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
 from wirecheck.dataplane.rules.handlings import Masquerading
-from wirecheck.dataplane.rules.leaving import Leaving, also_by, is_about_marks, with_stages
+from wirecheck.dataplane.rules.leaving import (
+    Leaving,
+    also_by,
+    is_about_marks,
+    mark_bits,
+    with_stages,
+)
 from wirecheck.dataplane.rules.masquerading import by_mark, in_turn
 from wirecheck.dataplane.rules.read import read_entries
 from wirecheck.dataplane.rules.ruleset import Ruleset, Stage, reachable
@@ -145,7 +151,7 @@ def ruleset_of(family: int, table: NftTable, cache: RuleCache | None = None) -> 
         masquerading=Masquerading(
             by_mark=in_turn(marks),
             own=hairpins,
-            exemptions=Leaving(),
+            exemptions=Leaving(bits=mark_bits(after)),
         ),
         owner=KUBE_PROXY,
         packet_to=cache.packet_to,

@@ -88,7 +88,9 @@ class Leaving:
     last: tuple[Stage, ...] = ()
     """Of all packets, before table nat."""
     nat: tuple[Stage, ...] = ()
-    """The base chains that masquerade by the mark."""
+    """The base chains of iptables that masquerade by the mark."""
+    bits: int = 0
+    """Those of the mark by which further chains masquerade."""
     _known: dict[LeavingPacket, str | None] = field(default_factory=dict, compare=False)
 
     @cached_property
@@ -96,19 +98,26 @@ class Leaving:
         """Whether a rule may keep a packet from being masqueraded: on most nodes there is none."""
         return any(self._changing()) or any(self._ending())
 
+    @cached_property
+    def _bits(self) -> int:
+        """Policy engines change other bits of the mark, on every node."""
+        return self.bits | mark_bits(self.nat)
+
     def _changing(self) -> Iterator[Step]:
-        """The rules that change the mark."""
+        """The rules that change the mark by which packets are masqueraded."""
         for stage in (*self.forwarded, *self.last):
             for chain in reachable(stage):
-                yield from filter(_changes_mark, chain.steps)
+                yield from (each for each in chain.steps if changed_bits(each) & self._bits)
 
     def _ending(self) -> Iterator[Step]:
-        """The third-party rules that end table nat."""
+        """The third-party rules that end table nat, except for packets with their own marks."""
         for stage in self.nat:
+            own = mark_bits([stage], of_kubernetes=True)
             for chain in reachable(stage):
                 if stage.chains.is_third_party(chain.name):
                     is_base = chain.name == stage.base_chain
-                    yield from (each for each in chain.steps if _ends(each, is_base=is_base))
+                    ending = (each for each in chain.steps if _ends(each, is_base=is_base))
+                    yield from (each for each in ending if not _needs_mark(each, own))
 
     def sources(self, family: int) -> Iterator[IPAddress]:
         """An address of each range in conditions of these rules on the source."""
@@ -172,11 +181,32 @@ class Leaving:
 def is_about_marks(stage: Stage) -> bool:
     """Whether any of its rules changes the mark of packets or of connections."""
     steps = (step for chain in reachable(stage) for step in chain.steps)
-    return any(step.saves_mark or _changes_mark(step) for step in steps)
+    return any(step.saves_mark or changed_bits(step) for step in steps)
 
 
-def _changes_mark(step: Step) -> bool:
-    return bool(step.restores) or any(isinstance(each, SetMark) for each in step.actions)
+def changed_bits(step: Step) -> int:
+    """The bits of the packet's mark that the rule may change."""
+    found = step.restores
+    for action in step.actions:
+        if isinstance(action, SetMark):
+            found |= action.clear | action.flip
+    return found
+
+
+def mark_bits(stages: Iterable[Stage], *, of_kubernetes: bool = False) -> int:
+    """The bits of the mark that rules of these base chains ask for, or only Kubernetes' own."""
+    found = 0
+    for stage in stages:
+        for chain in reachable(stage):
+            if not (of_kubernetes and stage.chains.is_third_party(chain.name)):
+                for test in (each for step in chain.steps for each in step.marks):
+                    found |= test.mask
+    return found
+
+
+def _needs_mark(step: Step, own: int) -> bool:
+    """Whether the rule is for packets with other bits of the mark than Kubernetes' own."""
+    return any(test.value & ~own and not test.negated for test in step.marks)
 
 
 def with_stages(
@@ -189,7 +219,12 @@ def with_stages(
     def in_order(stages: Iterable[Stage]) -> tuple[Stage, ...]:
         return tuple(sorted(stages, key=lambda stage: stage.priority))
 
-    leaving = Leaving(in_order((*own.forwarded, *forwarded)), in_order((*own.last, *last)), own.nat)
+    leaving = Leaving(
+        in_order((*own.forwarded, *forwarded)),
+        in_order((*own.last, *last)),
+        own.nat,
+        own.bits,
+    )
     return masquerading._replace(exemptions=leaving)
 
 
@@ -216,7 +251,9 @@ def as_sent(masquerading: Masquerading) -> Masquerading:
     known = masquerading.exemptions
     if not isinstance(known, Leaving):
         return masquerading
-    return masquerading._replace(exemptions=Leaving(last=known.last, nat=known.nat))
+    return masquerading._replace(
+        exemptions=Leaving(last=known.last, nat=known.nat, bits=known.bits)
+    )
 
 
 def _ends(step: Step, *, is_base: bool) -> bool:
