@@ -99,12 +99,13 @@ def traced() -> Callable[..., TraceView]:
         port: str = "",
         protocol: str = "",
         one_way: bool = False,
+        size: int = 0,
     ) -> TraceView:
         scene = Scene(ChangedSnapshot(recorded(of).snapshot, *changes))
         vars(scene)["cluster"] = recorded(of).cluster  # its objects are read once for all tests
         start = named(source)
         end = destination(scene.cluster, start, named(to), port, protocol)
-        return trace_view(scene, start, end, one_way=one_way)
+        return trace_view(scene, start, end, one_way=one_way, size=size)
 
     return trace
 

@@ -101,3 +101,32 @@ def test_a_policy_that_rules_enforce_leaves_nothing_open(traced, monkeypatch) ->
     view = traced("pod/sealed/vault-5dbd85c544-65p2z", FAR_GATEWAY, complete)
 
     assert view.result == "reaches"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gateway.shop.svc",
+        "gateway.shop.svc.cluster.local",
+        "Gateway.Shop.svc.",
+        "gateway.shop.svc:80",
+    ],
+)
+def test_a_dns_name_of_a_service(traced, name: str) -> None:
+    view = traced(WEB, name, complete)
+
+    assert (view.result, view.address, view.port) == ("reaches", "10.96.120.245", 80)
+
+
+def test_a_client_outside_reaches_a_node_port(traced) -> None:
+    view = traced("outside", "node/wc-w2:30080", complete)
+
+    assert (view.result, view.sender) == ("reaches", "outside of the cluster")
+    backs = {path.back.arrives_as for path in view.paths if path.back}
+    assert backs == {"tcp 172.31.250.12:30080 > 192.0.2.1"}
+
+
+def test_nobody_outside_reaches_a_closed_port(traced) -> None:
+    view = traced("outside", "node/wc-w2:81", complete)
+
+    assert (view.result, view.paths[0].decisive.stage) == ("dies", "socket")

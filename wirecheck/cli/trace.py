@@ -27,6 +27,12 @@ STATUSES = {"reaches": HEALTHY, "dies": FAILED}
     help="Default: that of the Service's port, otherwise tcp.",
 )
 @click.option("--port", metavar="PORT", help="The destination port: a number, or a Service's name.")
+@click.option(
+    "--size",
+    metavar="BYTES",
+    type=click.IntRange(1, 65_000),
+    help="The payload of each packet, compared with the MTU of the devices on the way.",
+)
 @click.option("--one-way", is_flag=True, help="Without the way of the answer.")
 @source_options
 def trace(
@@ -35,14 +41,16 @@ def trace(
     destination: str,
     protocol: str | None,
     port: str | None,
+    size: int | None,
     one_way: bool,
     output: str,
     **cluster: Any,
 ) -> int:
     """Show which way a packet takes through the nodes, and the line at which it dies.
 
-    SOURCE is pod/NAMESPACE/NAME, node/NAME or an address. DESTINATION is one of these,
-    service/NAMESPACE/NAME[:PORT], node/NAME:PORT or ADDRESS:PORT. Nothing is sent.
+    SOURCE is pod/NAMESPACE/NAME, node/NAME, an address or `outside`. DESTINATION is a pod, a node
+    or an address, with node/NAME:PORT or ADDRESS:PORT, or service/NAMESPACE/NAME[:PORT], or the
+    Service's DNS name: NAME.NAMESPACE.svc. Nothing is sent.
 
     On a live cluster, only the nodes concerned are visited. The exit status is 0 if the packet and
     its answer arrive, 1 if one of them dies, 2 if that cannot be decided, 4 if an end does not
@@ -53,6 +61,7 @@ def trace(
         destination,
         port=port or "",
         protocol=protocol or "",
+        size=size or 0,
         one_way=one_way,
         options=cluster,
     )
@@ -74,6 +83,7 @@ def _view(
     *,
     port: str,
     protocol: str,
+    size: int,
     one_way: bool,
     options: dict[str, Any],
 ) -> TraceView:
@@ -92,6 +102,6 @@ def _view(
         start, end = named(source), named(destination)
         with scene_of(source_request(**options), nodes) as scene:
             to = destination_of(scene.cluster, start, end, port, protocol)
-            return trace_view(scene, start, to, one_way=one_way)
+            return trace_view(scene, start, to, one_way=one_way, size=size)
     except NoSuchEndError as error:
         raise RequestError(str(error)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from wirecheck.inspect.scene import Scene
@@ -13,16 +14,24 @@ from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, Named, NoSuchEndError, destinations
 from wirecheck.paths.further import further_hops
 from wirecheck.paths.journey import Hop, Journey, Result
+from wirecheck.paths.mtu import with_size
 from wirecheck.paths.place import World
 from wirecheck.paths.start import start
 
 WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
 
 
-def trace_view(scene: Scene, source: Named, to: Destination, *, one_way: bool = False) -> TraceView:
-    """The view of the path. Raises NoSuchEndError where an end does not exist."""
+def trace_view(
+    scene: Scene, source: Named, to: Destination, *, one_way: bool = False, size: int = 0
+) -> TraceView:
+    """The view of the path. Raises NoSuchEndError where an end does not exist.
+
+    `size` is the payload in bytes; 0 for a packet that fits everywhere.
+    """
     world = world_of(scene.cluster, scene.node)
     beginning = start(world, source, to)
+    if size and not isinstance(beginning, str):
+        beginning = replace(beginning, packet=with_size(beginning.packet, size))
     found = () if isinstance(beginning, str) else paths(world, beginning, one_way=one_way)
     views = sorted(map(partial(_path, world, beginning, one_way=one_way), found), key=_gravity)
     unknown = beginning if isinstance(beginning, str) else ""

@@ -157,6 +157,7 @@ def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
         packet.source_port,
         packet.port,
         phase=Phase.ANSWER,
+        length=start.packet.length,
     )
     back = Journey(
         Sends(there.at.place),
@@ -174,9 +175,10 @@ def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
 
 def _at_sender(back: Journey, asked: Segment, sender: Place) -> Journey:
     """The answer has to come to the sender, from the address that was asked."""
-    if back.result is not Result.REACHES or not isinstance(back.at, Received):
+    if back.result is not Result.REACHES:
         return back
-    if back.at.place.key != sender.key:
+    is_sender = isinstance(back.at, Received) and back.at.place.key == sender.key
+    if not is_sender and (isinstance(back.at, Received) or back.packet.destination != asked.source):
         back = replace(back, result=None)
         return back.dies(STAGE, f"the answer comes to {back.at.place.name}, which did not ask")
     got = (back.packet.source, back.packet.source_port)

@@ -9,6 +9,7 @@ from wirecheck.node.veth import PORT_STATES
 from wirecheck.paths.frames import past_bridge, past_device
 from wirecheck.paths.hooks import FORWARD, POSTROUTING, PREROUTING
 from wirecheck.paths.journey import Arrives, Frame, Journey, Switched
+from wirecheck.paths.mtu import received_by
 from wirecheck.paths.neighbours import is_wire
 from wirecheck.paths.netfilter import is_over, through_hook
 from wirecheck.paths.place import Place
@@ -62,7 +63,8 @@ def _past_rules(journey: Journey, port: Interface | None, out: Interface) -> Jou
     hook, name = ("forward", port.name) if port is not None else ("output", "")
     journey = past_bridge(journey, hook, iif=name, oif=out.name)
     journey = past_bridge(journey, "postrouting", oif=out.name)
-    return journey if is_over(journey) else past_device(journey, out, "egress")
+    journey = journey if is_over(journey) else past_device(journey, out, "egress")
+    return journey if is_over(journey) else received_by(journey, out)
 
 
 def _closed(port: Interface) -> str:

@@ -9,7 +9,17 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.service import cluster_ips
 from wirecheck.node.netns import Interface
 from wirecheck.paths.frames import past_device
-from wirecheck.paths.journey import Arrives, Carried, Frame, Journey, Leaves, Sends, Switched
+from wirecheck.paths.journey import (
+    Arrives,
+    Carried,
+    Frame,
+    Journey,
+    Leaves,
+    Result,
+    Sends,
+    Switched,
+)
+from wirecheck.paths.mtu import VXLAN, received_by, sent_by
 from wirecheck.paths.neighbours import is_wire, resolved
 from wirecheck.paths.netfilter import is_over
 from wirecheck.paths.packet import Segment
@@ -25,6 +35,8 @@ def left(world: World, journey: Journey, at: Leaves) -> Iterator[Journey]:
         yield replace(journey, at=Arrives(place, device))
         return
     journey = past_device(_linked(journey, device), device, "egress")
+    if not is_over(journey):
+        journey = sent_by(journey, device, is_own=at.is_own)
     if is_over(journey):
         yield journey
         return
@@ -64,8 +76,18 @@ def _linked(journey: Journey, device: Interface) -> Journey:
 
 def _outside(world: World, journey: Journey, device: Interface, neighbour: IPAddress) -> Journey:
     where = f"by {device.name} to {neighbour} as {journey.packet}"
+    if journey.packet.is_answer and _is_beyond(world, journey.packet.destination):
+        left = journey.noted(f"device {device.name}", f"it leaves the node {where}")
+        return replace(left, result=Result.REACHES)
     why = f"it leaves the node {where}; what is beyond is not seen"
     return journey.undecided(f"device {device.name}", f"{_misled(world, journey)}{why}")
+
+
+def _is_beyond(world: World, where: IPAddress) -> bool:
+    """Whether the address is outside of the cluster: neither a pod's nor a node's."""
+    index = world.cluster.node_index
+    is_known = world.pod_with(where) or world.node_with(where) or index.pod_range_with(where)
+    return not is_known
 
 
 def _misled(world: World, journey: Journey) -> str:
@@ -75,7 +97,7 @@ def _misled(world: World, journey: Journey) -> str:
         if str(packet.destination) in cluster_ips(service):
             name = f"{service.metadata.namespace}/{service.metadata.name}"
             return f"no rule translates {packet.target} of Service {name}: "
-    if cluster.node_index.pod_range_with(packet.destination) and not packet.is_answer:
+    if cluster.node_index.pod_range_with(packet.destination) or world.pod_with(packet.destination):
         return f"no node's route leads to {packet.destination}: "
     return ""
 
@@ -104,6 +126,9 @@ def _crossed(
     came = journey.at
     if not other.is_up:
         return journey.dies("veth pair", f"{other.name}, the other end on {there.name}, is down")
+    journey = received_by(journey, other)
+    if is_over(journey):
+        return journey
     bridge = there.netns.master_of(other)
     if bridge is not None and bridge.is_bridge:
         return replace(journey, at=Switched(there, bridge, other, mac, neighbour))
@@ -161,11 +186,13 @@ def _tunnelled(journey: Journey, at: Frame) -> Journey:
     link = device.link
     if not link.vxlan_id:
         return journey.undecided(stage, "the VNI is chosen by a route or program", line)
+    to, length = address(ends[0]), journey.packet.length
     outer = Segment(
         address(link.vxlan_local) if link.vxlan_local else address("0.0.0.0"),
-        address(ends[0]),
+        to,
         "udp",
         link.vxlan_port or VXLAN_PORT,
+        length=length + VXLAN[to.version] if length else 0,
     )
     inside = Carried(journey.packet, at.mac, link.vxlan_id)
     text = f"to {ends[0]} in UDP, VNI {link.vxlan_id}"

@@ -5,6 +5,7 @@ pod/shop/web-1   node/w1   service/shop/web:80   10.96.0.10:53   [fd00::10]:53
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,8 +17,17 @@ from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
 
 KINDS = ("pod", "node", "service")
+OUTSIDE = "outside"
+SOMEBODY = {4: address("192.0.2.1"), 6: address("2001:db8::1")}
+"""Stand for any client outside of the cluster (RFC 5737, RFC 3849)."""
+NAME = re.compile(r"(?P<name>[a-z0-9-]+)\.(?P<namespace>[a-z0-9-]+)\.svc(?:\.[a-z0-9.-]*)?")
+"""A Service's DNS name; the cluster's domain may be left out."""
+LONGEST_NAME = 253
 MOST_PORT = 65_535
-FORMS = "pod/NAMESPACE/NAME, node/NAME, service/NAMESPACE/NAME[:PORT] or an address"
+FORMS = (
+    "pod/NAMESPACE/NAME, node/NAME, service/NAMESPACE/NAME[:PORT], a Service's DNS name, outside "
+    "or an address"
+)
 
 
 class NoSuchEndError(ValueError):
@@ -29,13 +39,15 @@ class Named:
     """A name as it was typed, in its parts."""
 
     kind: str
-    """One of KINDS, or `address`."""
+    """One of KINDS, `address` or `outside`."""
     name: str
     """`shop/web-1`, `w1`, `10.96.0.10`."""
     port: str = ""
 
     @property
     def label(self) -> str:
+        if self.kind == OUTSIDE:
+            return "outside of the cluster"
         return self.name if self.kind == "address" else f"{self.kind} {self.name}"
 
 
@@ -57,7 +69,11 @@ def named(text: str) -> Named:
         if name.count("/") != (kind != "node") or not all(name.split("/")):
             raise NoSuchEndError(f"{text} is incomplete: name {FORMS}.")
         return Named(kind, name, port)
+    if text == OUTSIDE:
+        return Named(OUTSIDE, "")
     host, port = _host_and_port(text)
+    if len(host) <= LONGEST_NAME and (found := NAME.fullmatch(host.lower())):
+        return Named("service", f"{found['namespace']}/{found['name']}", port)
     try:
         return Named("address", str(address(host)), port)
     except ValueError as error:
@@ -91,6 +107,8 @@ def destinations(
         found, port = sorted(pod.addresses, key=_order), port or _first_port(pod, protocol)
     elif end.kind == "node":
         found = sorted(node_ips(cluster.nodes[node_of(cluster, end)]), key=_order)
+    elif end.kind == OUTSIDE:
+        raise NoSuchEndError("outside is a source only: name an address outside of the cluster.")
     else:
         found = [address(end.name)]
     if not found:
@@ -146,6 +164,8 @@ def _nodes_of(cluster: ClusterSeen, end: Named) -> Iterator[str]:
     elif end.kind == "node":
         yield node_of(cluster, end)
         yield from cluster.nodes if end.port else ()  # A node port leads to any node.
+    elif end.kind == OUTSIDE:
+        return
     elif end.kind == "address":
         where = address(end.name)
         pods = cluster.pod_index.by_address.get(where, ())

@@ -38,9 +38,9 @@ def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
                 yield out.undecided(IPVS, "what IPVS does with it is not followed", virtual)
             elif _is_rerouted(each, out):
                 for again, second in _routed(out, Origin()):
-                    yield from _leaving(again, place, second)
+                    yield from _leaving(again, place, second, is_own=True)
             else:
-                yield from _leaving(out, place, decision)
+                yield from _leaving(out, place, decision, is_own=True)
 
 
 def arrived(journey: Journey, at: Arrives) -> Iterator[Journey]:
@@ -111,7 +111,9 @@ def _is_rerouted(before: Journey, after: Journey) -> bool:
     return (one.destination, one.mark, one.source) != (other.destination, other.mark, other.source)
 
 
-def _leaving(journey: Journey, place: Place, decision: Decision) -> Iterator[Journey]:
+def _leaving(
+    journey: Journey, place: Place, decision: Decision, *, is_own: bool = False
+) -> Iterator[Journey]:
     """POSTROUTING, and the device; a local destination is reached by lo."""
     if is_over(journey):
         yield journey
@@ -129,7 +131,7 @@ def _leaving(journey: Journey, place: Place, decision: Decision) -> Iterator[Jou
             yield each
             continue
         neighbour = decision.neighbour or each.packet.destination
-        yield replace(each, at=Leaves(place, device, neighbour))
+        yield replace(each, at=Leaves(place, device, neighbour, is_own))
 
 
 def _received(

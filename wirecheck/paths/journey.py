@@ -70,6 +70,8 @@ class Leaves:
     place: Place
     device: Interface
     neighbour: IPAddress
+    is_own: bool = False
+    """Whether a process of the netns sent it; otherwise it is forwarded."""
 
 
 @dataclass(frozen=True, slots=True)

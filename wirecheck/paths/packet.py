@@ -38,6 +38,8 @@ class Segment:
     ttl_by: str = ""
     """The rule that changed the TTL."""
     phase: Phase = Phase.FIRST
+    length: int = 0
+    """Of the IP packet in bytes; 0 if nobody asked for its size."""
 
     @property
     def family(self) -> int:

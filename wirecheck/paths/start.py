@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.pod import Pod
-from wirecheck.paths.ends import Destination, Named, NoSuchEndError, node_of, pod_of
+from wirecheck.paths.ends import (
+    OUTSIDE,
+    SOMEBODY,
+    Destination,
+    Named,
+    NoSuchEndError,
+    node_of,
+    pod_of,
+)
 from wirecheck.paths.journey import Arrives, Journey, Sends
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Machine, Place, World
@@ -21,6 +29,8 @@ def start(world: World, source: Named, to: Destination) -> Journey | str:
         return from_pod(world, pod_of(world.cluster, source), to)
     if source.kind == "node":
         return from_node(world, node_of(world.cluster, source), to)
+    if source.kind == OUTSIDE:
+        return _from_outside(world, SOMEBODY[to.address.version], to)
     if source.kind != "address":
         raise NoSuchEndError(f"{source.label} sends no packets: name a pod, a node or an address.")
     return _of_address(world, address(source.name), to)
