@@ -1,4 +1,4 @@
-"""Reading and comparing the rules of 10,000 Services, as a real kube-proxy wrote them.
+"""Reading and comparing the rules of 10,000 Services, as a real kube-proxy or Cilium wrote them.
 
 Programs a netns of this machine in iptables and in nftables mode, reads each once and keeps
 what it saw; for IPVS mode uses what was recorded (see `scaled.py`). Then evaluates
@@ -16,7 +16,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,7 +26,7 @@ from typing import Any
 import click
 import msgspec
 
-from benchmarks import programmed_node, scaled, service_objects, variations
+from benchmarks import cilium_maps, programmed_node, scaled, service_objects, variations
 from benchmarks.sent import as_sent
 from testbed.state import state
 from wirecheck import __version__
@@ -40,7 +42,7 @@ from wirecheck.snapshot.objects.endpoint_slice import EndpointSliceObject
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.service import ServiceObject
 
-MODES = ("iptables", "nftables", "ipvs")
+MODES = ("iptables", "nftables", "ipvs", "cilium")
 ENDPOINTS = 3
 OF_NODES = 1_000
 """Nodes of the cluster, whether they are evaluated or not: its pods are spread over them."""
@@ -87,9 +89,16 @@ def seen(mode: str, services: int, anew: bool) -> NodeDocument:
     """What the node program saw of a node with that many Services."""
     file = kept() / f"{mode}-{services}.json.gz"
     if anew or not file.exists():
-        click.echo(f"{mode}: kube-proxy programs {services:,} Services, which takes minutes")
-        file.write_bytes(gzip.compress(looked_at(mode, services), 6))
+        program = "Cilium's load balancer" if mode == "cilium" else "kube-proxy"
+        click.echo(f"{mode}: {program} programs {services:,} Services, which takes minutes")
+        looked = of_cilium if mode == "cilium" else partial(looked_at, mode)
+        file.write_bytes(gzip.compress(looked(services), 6))
     return msgspec.json.decode(gzip.decompress(file.read_bytes()), type=NodeDocument)
+
+
+def of_cilium(services: int) -> bytes:
+    """The document of a node whose Services Cilium forwards."""
+    return msgspec.json.encode(cilium_maps.programmed(services, ENDPOINTS, OF_NODES))
 
 
 def looked_at(mode: str, services: int) -> bytes:
@@ -131,6 +140,11 @@ def costs_of_dumps(document: NodeDocument) -> list[str]:
     if text := document.files.get("/proc/net/ip_vs", ""):
         seconds = document.seconds["Sysctls"]
         lines.append(f"/proc/net/ip_vs: at most {seconds:.2f} s, {len(text) / 1e6:.1f} MB")
+    if document.ebpf:
+        raw = msgspec.json.encode(document.ebpf)
+        entries = sum(each.count for each in document.ebpf.maps)
+        sent = len(zlib.compress(raw, 6)) / 1e6
+        lines.append(f"{entries:,} entries: {len(raw) / 1e6:.1f} MB, {sent:.2f} MB packed")
     return lines
 
 
@@ -145,6 +159,7 @@ def write_snapshot(
         nodes=msgspec.convert(listed["nodes"], list[NodeObject]),
         services=msgspec.convert(listed["services"], list[ServiceObject]),
         endpoint_slices=msgspec.convert(listed["endpointslices"], list[EndpointSliceObject]),
+        config_maps=[cilium_maps.SETTINGS] if document.ebpf else [],
     )
     writer.write_api(1, api)
     files = folder / "look-1" / "nodes"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from benchmarks import cilium_maps
 from wirecheck.snapshot.node_document import NodeDocument
 
 IP_VS = "/proc/net/ip_vs"
@@ -21,12 +22,18 @@ DEAD = "192.0.2.1"
 
 def reordered(document: NodeDocument, chance: random.Random) -> NodeDocument:
     """The same rules in another order, with the same meaning."""
-    return _changed(document, lambda text: _reordered(text, chance))
+    varied = _changed(document, lambda text: _reordered(text, chance))
+    if varied.ebpf is None:
+        return varied
+    return structs.replace(varied, ebpf=cilium_maps.renumbered(varied.ebpf, chance))
 
 
 def redirected(document: NodeDocument, count: int, chance: random.Random) -> NodeDocument:
     """The same, with an endpoint of `count` Services replaced by an address that nothing has."""
-    return _changed(document, lambda text: _redirected(text, count, chance))
+    varied = _changed(document, lambda text: _redirected(text, count, chance))
+    if varied.ebpf is None:
+        return varied
+    return structs.replace(varied, ebpf=cilium_maps.redirected(varied.ebpf, count, chance))
 
 
 def _changed(document: NodeDocument, change: Callable[[str], str]) -> NodeDocument:

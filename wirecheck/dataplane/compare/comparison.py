@@ -14,9 +14,9 @@ from wirecheck.dataplane.compare.claims import is_made_of_claims
 from wirecheck.dataplane.compare.deviations import (
     MOST_LINES,
     Deviation,
+    backends_without_hairpin,
     deviations_in,
     deviations_of,
-    unmasqueraded_hairpins,
 )
 from wirecheck.dataplane.compare.differences import Difference, Differences, Kind
 from wirecheck.dataplane.compare.tolerance import allows_the_same, is_foreign
@@ -41,7 +41,7 @@ class EqualEntries:
     def add(self, expected: Entry, actual: Entry) -> None:
         """Keep the pair if it is equal on every node, regardless of local backends."""
         found = actual.handlings.get(Client.POD)
-        if found is not None and any(unmasqueraded_hairpins(found, frozenset(found.backends))):
+        if found is not None and any(backends_without_hairpin(found, frozenset(found.backends))):
             return
         if len(self._pairs) >= self.MOST:
             self._pairs.clear()
@@ -88,7 +88,7 @@ def _is_same(expected: Entry, actual: Entry, local: frozenset[Backend]) -> bool:
             or wanted.masquerade is not found.masquerade
             or not allows_the_same(wanted, found)
             or found.scheduler
-            or (client is Client.POD and any(unmasqueraded_hairpins(found, local)))
+            or (client is Client.POD and any(backends_without_hairpin(found, local)))
         ):
             return False
     return True

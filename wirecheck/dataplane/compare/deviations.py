@@ -197,15 +197,21 @@ def _extra_backends(wanted: Handling, found: Handling, entry: Entry) -> Iterator
 
 def unmasqueraded_hairpins(found: Handling, local: frozenset[Backend]) -> Iterator[Deviation]:
     """Local backends whose connections to themselves are not masqueraded."""
+    for backend in backends_without_hairpin(found, local):
+        yield Deviation(
+            Kind.HAIRPIN,
+            f"connections of {backend.address} to itself masqueraded",
+            "not masqueraded",
+            backend,
+            (*found.lines_to(backend), *map(text_of, found.deciding)),
+            bool(found.deciding),
+        )
+
+
+def backends_without_hairpin(found: Handling, local: frozenset[Backend]) -> Iterator[Backend]:
+    """Those local backends, without the text of any rule."""
     if found.verdict is not Verdict.FORWARD or found.masquerade is Masquerade.ALWAYS:
         return
     for backend in found.backends:
         if backend in local and backend not in found.hairpin:
-            yield Deviation(
-                Kind.HAIRPIN,
-                f"connections of {backend.address} to itself masqueraded",
-                "not masqueraded",
-                backend,
-                (*found.lines_to(backend), *map(text_of, found.deciding)),
-                bool(found.deciding),
-            )
+            yield backend

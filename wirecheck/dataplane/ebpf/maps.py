@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, NamedTuple
 
@@ -45,6 +46,13 @@ class Flags(IntFlag):
     TWO_SCOPES = 1 << 13
     DENIES_RANGES = 1 << 14
     DSR = 1 << 15
+
+    # That of an enum is computed in Python, for each of 10,000 entries of a node.
+    __hash__ = int.__hash__
+
+
+flags_of = lru_cache(maxsize=1 << 16)(Flags)
+"""The flags with a value: most entries of a node have one of a few."""
 
 
 class Place(NamedTuple):
@@ -149,6 +157,7 @@ def subject_of(name: str) -> str:
     return match["subject"] if match else ""
 
 
+@lru_cache(maxsize=256)
 def _protocol(number: int) -> str:
     return PROTOCOLS.get(number, f"protocol {number}")
 
@@ -161,7 +170,7 @@ def _services(found: CiliumMaps, family: int, entries: Iterable[Any], ordered: N
             found.slots.setdefault(place, {})[slot] = first
         else:
             _require_protocol(place)
-            flags = Flags(high << 8 | low)
+            flags = flags_of(high << 8 | low)
             found.frontends[place] = MapFrontend(
                 first & SECONDS, count, left_out, ordered(nat), flags
             )

@@ -7,10 +7,10 @@ address is never on the wire, and the entry of the map decides alone.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -79,40 +79,41 @@ class _Reader:
 
     def _frontend(self, place: Place, entry: MapFrontend) -> Frontend:
         address = place.address
-        if entry.flags & Flags.NODE_PORT:
+        if _traits(entry.flags).is_node_port:
             address = self.node.frontend_address(place.family, address)
         return Frontend(place.family, address, place.protocol, place.port)
 
     def entry(self, frontend: Frontend) -> Entry:
         """How each kind of client is handled at a frontend."""
-        handlings = {each: self._handling(frontend, each) for each in self.node.kinds}
+        place = self._place(frontend)
+        from_here = self._handling(place, is_from_here=True)
+        handlings = {
+            each: self._handling(place, is_from_here=False) if each is Client.OUTSIDE else from_here
+            for each in self.node.kinds
+        }
         return Entry(frontend, handlings, programmed_by=self._programmed_by(frontend))
 
     def _programmed_by(self, frontend: Frontend) -> str:
         entry = self.maps.frontends.get(self._place(frontend))
-        if entry is not None and entry.flags & Flags.HOST_PORT:
-            return HOST_PORT
-        if entry is not None and entry.flags & Flags.LOCAL_REDIRECT:
-            return REDIRECTED
-        return CILIUM
+        return CILIUM if entry is None else _traits(entry.flags).owner
 
     def _place(self, frontend: Frontend, scope: int = EXTERNAL) -> Place:
         family, address, protocol, port = frontend
         own = address or self.node.addresses.get(family, "")
         return Place(family, own, protocol, port, scope)
 
-    def _handling(self, frontend: Frontend, client: Client) -> Handling:
-        is_from_here = client is not Client.OUTSIDE
-        place = self._lookup(self._place(frontend), east_west=is_from_here)
+    def _handling(self, wanted: Place, *, is_from_here: bool) -> Handling:
+        place = self._lookup(wanted, east_west=is_from_here)
         if place is None:
             return NOTHING
         entry = self.maps.frontends[place]
-        if reason := _undecided(entry):
-            return Handling(Verdict.UNDECIDED, reason=reason)
-        if not is_from_here and not entry.flags & Flags.ROUTABLE:
+        traits = _traits(entry.flags)
+        if traits.undecided:
+            return Handling(Verdict.UNDECIDED, reason=traits.undecided)
+        if not is_from_here and not traits.is_routable:
             return Handling(Verdict.DROP, evidence=((partial(_line, place, entry),),))
         handling = self._forwarded(place, entry)
-        if is_from_here or not entry.flags & Flags.SOURCE_RANGES:
+        if is_from_here or not traits.checks_sources:
             return handling
         sources, allowed = OUTSIDE[place.family], self._allowed(place.family, entry)
         limited = restricted(handling, sources, allowed, place.family)
@@ -131,14 +132,14 @@ class _Reader:
         is_own = place.address in self.node.local_addresses and place.port in NODE_PORTS
         surrogate = place._replace(address=SURROGATES[place.family])
         found = self._scoped(surrogate, east_west=True) if is_own else None
-        is_node_port = found and self.maps.frontends[found].flags & Flags.NODE_PORT
+        is_node_port = found and _traits(self.maps.frontends[found].flags).is_node_port
         return found if is_node_port else None
 
     def _scoped(self, place: Place, *, east_west: bool) -> Place | None:
         entry = self.maps.frontends.get(place)
         if entry is None:
             return None
-        if not east_west or not entry.flags & Flags.TWO_SCOPES:
+        if not east_west or not _traits(entry.flags).has_two_scopes:
             return place
         inner = place._replace(scope=INTERNAL)
         return inner if inner in self.maps.frontends else None
@@ -150,11 +151,11 @@ class _Reader:
         if broken := self._broken_reply(place, entry):
             return Handling(Verdict.DROP, reason=broken, evidence=((head,),))
         lines: dict[Backend, list[RuleText]] = {}
-        shares: Counter[Backend] = Counter()
+        shares: dict[Backend, int] = {}
         used = tuple(self._used(place, entry))
         for slot, identity, known in used:
             backend = Backend(known.address, known.port)
-            shares[backend] += 1
+            shares[backend] = shares.get(backend, 0) + 1
             text = partial(_slot_line, place, slot, identity, known)
             lines.setdefault(backend, [head]).append(text)
         if not shares:
@@ -196,7 +197,7 @@ class _Reader:
 
     def _affinity(self, entry: MapFrontend, ids: Iterable[int]) -> tuple[int, ...]:
         """Clients return only to backends that the affinity map has for this frontend."""
-        if not entry.flags & Flags.AFFINITY:
+        if not _traits(entry.flags).has_affinity:
             return (0,)
         seconds = {
             entry.affinity if (each, entry.reverse_nat) in self.maps.affinity else 0 for each in ids
@@ -210,8 +211,33 @@ class _Reader:
         return ranges
 
 
-def _undecided(entry: MapFrontend) -> str:
-    return next((reason for flag, reason in UNDECIDED.items() if entry.flags & flag), "")
+class _Traits(NamedTuple):
+    """What flags mean; comparing flags one by one is slow."""
+
+    is_node_port: bool
+    is_routable: bool
+    checks_sources: bool
+    has_two_scopes: bool
+    has_affinity: bool
+    owner: str
+    undecided: str
+
+
+@lru_cache(maxsize=1 << 16)
+def _traits(flags: Flags) -> _Traits:
+    owner = CILIUM
+    if flags & (Flags.HOST_PORT | Flags.LOCAL_REDIRECT):
+        owner = HOST_PORT if flags & Flags.HOST_PORT else REDIRECTED
+    undecided = next((reason for flag, reason in UNDECIDED.items() if flags & flag), "")
+    return _Traits(
+        is_node_port=bool(flags & Flags.NODE_PORT),
+        is_routable=bool(flags & Flags.ROUTABLE),
+        checks_sources=bool(flags & Flags.SOURCE_RANGES),
+        has_two_scopes=bool(flags & Flags.TWO_SCOPES),
+        has_affinity=bool(flags & Flags.AFFINITY),
+        owner=owner,
+        undecided=undecided,
+    )
 
 
 def _line(place: Place, entry: MapFrontend) -> str:
