@@ -66,17 +66,25 @@ def test_a_missing_rule_is_not_blamed_on_the_rules_that_accept(rules: str):
     assert missing.evidence == ()
 
 
-def test_of_an_accepted_service_the_rule_before_its_own_is_shown():
-    nat = NAT.replace("-A PREROUTING", "-A PREROUTING -j ACCEPT\n-A PREROUTING", 1)
-    nat = nat.replace("-A OUTPUT", "-A OUTPUT -j ACCEPT\n-A OUTPUT", 1)
+@pytest.mark.parametrize("target", ["ACCEPT", "RETURN"])
+def test_of_an_accepted_service_the_rule_before_its_own_is_shown(target: str):
+    """In a base chain RETURN leaves the packet to the chain's policy."""
+    nat = NAT.replace("-A PREROUTING", f"-A PREROUTING -j {target}\n-A PREROUTING", 1)
+    nat = nat.replace("-A OUTPUT", f"-A OUTPUT -j {target}\n-A OUTPUT", 1)
     found = list(differences({"nat": nat, "filter": FLANNEL}))
 
     assert {(each.kind, each.found) for each in found} == {(Kind.VERDICT, "not handled")}
     assert {each.evidence for each in found} == {
-        ("-A PREROUTING -j ACCEPT",),
-        ("-A OUTPUT -j ACCEPT",),
+        (f"-A PREROUTING -j {target}",),
+        (f"-A OUTPUT -j {target}",),
     }
     assert all(each.third_party for each in found)
+
+
+def test_a_return_behind_a_jump_leaves_the_rest_of_the_base_chain():
+    nat = NAT.replace("-A PREROUTING", "-A PREROUTING -j OTHER\n-A PREROUTING", 1)
+
+    assert not differences({"nat": f"{nat}\n-A OTHER -j RETURN", "filter": FLANNEL}).items
 
 
 def test_what_no_service_has_is_not_stale_because_it_is_accepted():

@@ -251,15 +251,18 @@ class RuleEngine:
 
     def _finish(self, step: Step, action: End, flows: Flows, _: Flows) -> Flows:
         if action.verdict is Verdict.NOTHING:
-            rules = self.chains.named((*(each.rule for each in self._path), step.rule))
-            by = Accepted(rules, bool(step.marks), self.chains.is_third_party(self._chain))
-            flows = [replace(each, accepted=(*each.accepted, by)) for each in flows]
-            if self.question.past_accepts and by.third_party:
+            flows = self._accepted_by(step, flows)
+            if self.question.past_accepts and self.chains.is_third_party(self._chain):
                 return flows
             self.accepted += flows
         else:
             self._end(step, flows, action.verdict)
         return []
+
+    def _accepted_by(self, step: Step, flows: Flows) -> Flows:
+        rules = self.chains.named((*(each.rule for each in self._path), step.rule))
+        by = Accepted(rules, bool(step.marks), self.chains.is_third_party(self._chain))
+        return [replace(each, accepted=(*each.accepted, by)) for each in flows]
 
     def _masquerade(self, step: Step, _: Source, flows: Flows, __: Flows) -> Flows:
         self.is_masqueraded = True
@@ -271,6 +274,10 @@ class RuleEngine:
     def _return(self, step: Step, _: Return, flows: Flows, returned: Flows) -> Flows:
         if not self._path:
             (self.left_by,) = self.chains.named((step.rule,))
+            # In a base chain it accepts, as long as the chain's policy does.
+            flows = self._accepted_by(step, flows)
+            if self.question.past_accepts and self.chains.is_third_party(self._chain):
+                return flows
         returned += flows
         return []
 
