@@ -105,6 +105,18 @@ def test_a_path_that_cannot_be_decided_changes_nothing_but_the_evidence() -> Non
     assert "cannot be decided on wc-w2, forward" in finding.evidence[0]
 
 
+def test_a_packet_that_leaves_the_cluster_by_mistake() -> None:
+    def forget(document: Document) -> None:
+        own = document["namespaces"][0]
+        own["routes"] = [e for e in own["routes"] if e["destination"] != "10.244.1.0/24"]
+
+    (finding,) = failing(results(lost("10.244.1."), on("wc-w1", forget))[PODS])
+
+    assert finding.path is not None
+    assert finding.path.result == "cannot be decided"
+    assert "; no node's route leads to 10.244.1.7: it leaves the node by eth0" in finding.found
+
+
 def test_refused_connections_are_not_lost_on_the_way() -> None:
     finding = failing(results(lost("10.96.0.1", "refused"), checks=["reachability.api_server"])[
         "reachability.api_server"])[0]  # fmt: skip

@@ -414,6 +414,15 @@ def test_another_node_that_has_the_pods_address_takes_its_packets(traced) -> Non
     )
 
 
+def test_a_route_of_the_type_local_takes_packets_of_a_pod(traced) -> None:
+    route = {"family": 4, "destination": "10.244.1.8/30", "table": 255, "type": "local"}
+    local = host(lambda netns: netns.update(local_routes=[{**route, "index": 1}]))
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", local))
+
+    assert dies(view)[:2] == ("wc-w2", "socket")
+    assert dies(view)[3].startswith("local 10.244.1.8/30")
+
+
 def test_a_node_that_was_not_visited(traced, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Scene.node
 

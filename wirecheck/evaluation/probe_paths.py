@@ -32,6 +32,8 @@ MOST_OF_RUN = 400
 """Paths that are traced: with a fault that all nodes have, a few of them show it."""
 MOST_FOLLOWED_ON = 60
 """Paths of a run of which every further line is named."""
+MISLED = ("no node's route", "no rule translates")
+"""How sentences begin about packets that leave the cluster and should not."""
 MOST_LINES = 3
 LONGEST = 500
 WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
@@ -107,7 +109,7 @@ class ProbePaths:
 def with_path(record: FindingRecord, path: TracedPath) -> FindingRecord:
     """The finding with where its packets end: in what was found if that is known."""
     found, shown = record.found, [_sentence(path)]
-    if path.result != "cannot be decided":
+    if path.result != "cannot be decided" or path.why.startswith(MISLED):
         found = f"{found}; {_sentence(path)}"
         shown = list(filter(None, [path.advice]))
     shown += [f"Behind it the packet would die on {each}" for each in path.further]
@@ -124,8 +126,8 @@ def with_path(record: FindingRecord, path: TracedPath) -> FindingRecord:
 
 def _sentence(path: TracedPath) -> str:
     """`the packet dies on w1, forward: dropped by this rule: filter: -A FORWARD -j DROP`."""
-    if path.result == "reaches":
-        return path.why
+    if path.result == "reaches" or path.why.startswith(MISLED):
+        return f"{path.why}{_where(path) if path.node else ''}"
     verb = "the packet dies" if path.result == "dies" else "where the packet ends cannot be decided"
     return ": ".join([f"{verb}{_where(path)}", path.why, *path.lines[-1:]])
 

@@ -115,7 +115,10 @@ def _at_owner(world: World, there: Journey) -> Journey:
         return there.doubting(f"whether {place.name} is {name}: {owner}")
     why = f"{place.name} on {place.node} has the address {where} and takes the packet of {name}"
     devices = (each.name for each in place.links.values() if where in _addresses(place, each))
-    return replace(there, result=None).dies(STAGE, why, *(f"{where} dev {e}" for e in devices))
+    lines = [f"{where} dev {each}" for each in devices]
+    if not lines and (route := place.local_route(where)):
+        lines = [place.routing.text_of(route)]
+    return replace(there, result=None).dies(STAGE, why, *lines)
 
 
 def _addresses(place: Place, device: Interface) -> frozenset[IPAddress]:

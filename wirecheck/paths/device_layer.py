@@ -97,7 +97,7 @@ def _misled(world: World, journey: Journey) -> str:
         if str(packet.destination) in cluster_ips(service):
             name = f"{service.metadata.namespace}/{service.metadata.name}"
             return f"no rule translates {packet.target} of Service {name}: "
-    if cluster.node_index.pod_range_with(packet.destination) or world.pod_with(packet.destination):
+    if cluster.node_index.pod_range_with(packet.destination):
         return f"no node's route leads to {packet.destination}: "
     return ""
 

@@ -6,18 +6,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, address
+from msgspec import structs
+
+from wirecheck.addresses import IPAddress, address, network
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.nftables import table_names
 from wirecheck.node.pod_namespaces import PodNamespaces
-from wirecheck.node.routing import Routing
+from wirecheck.node.routing import Routing, destination_of
 from wirecheck.node.seen import NodeSeen
 from wirecheck.paths.hooks import Hooks
 from wirecheck.paths.link_tables import LinkTables
 from wirecheck.paths.pod_hooks import PodHooks
-from wirecheck.snapshot.netns import Link
+from wirecheck.snapshot.netns import Link, Route
 
 THE_NODE = "the node"
 
@@ -101,7 +103,11 @@ class Place:
 
     @cached_property
     def routing(self) -> Routing:
-        return Routing(self.netns)
+        """The routes, those of the type local included."""
+        record = self.netns.record
+        if not record.local_routes:
+            return Routing(self.netns)
+        return Routing(Netns(structs.replace(record, routes=record.routes + record.local_routes)))
 
     @cached_property
     def links(self) -> Mapping[int, Interface]:
@@ -122,7 +128,14 @@ class Place:
 
     def has(self, where: IPAddress) -> bool:
         """Whether the address is one of the netns' own (table local)."""
-        return where in self.routing.own or where.is_loopback
+        return where in self.routing.own or where.is_loopback or self.local_route(where) is not None
+
+    def local_route(self, where: IPAddress) -> Route | None:
+        """A route of the type local for an address that no device of the netns has."""
+        for each in self.netns.record.local_routes:
+            if each.family == where.version and where in network(destination_of(each)):
+                return each
+        return None
 
     def peer_of(self, device: Interface) -> tuple[Place, Interface] | None:
         """The other end of a veth pair; None if it is outside of what was seen."""

@@ -170,6 +170,9 @@ class Namespace(SnapshotPart, frozen=True):
     links: Annotated[list[Link], MANY] = []
     addresses: Annotated[list[Address], MANY] = []
     routes: Annotated[list[Route], VERY_MANY] = []
+    local_routes: Annotated[list[Route], VERY_MANY] = []
+    """Those of the type local, without the ones that the kernel adds for addresses; none in
+    documents of older programs."""
     rules: Annotated[list[Rule], MANY] = []
     neighbours: Annotated[list[Neighbour], VERY_MANY] = []
     fdb: Annotated[list[Fdb], VERY_MANY] = []

@@ -119,3 +119,18 @@ def test_rules_inside_pods(fake_node: MakeNode) -> None:
     assert "*filter" in listings["iptables-nft-save"].output
     assert seen.netns("cache").listings == {}
     assert seen.netns("").listings == {}
+
+
+def test_routes_of_the_type_local(fake_node: MakeNode) -> None:
+    """The kernel's own, for addresses, are not among them."""
+    node = fake_node(web={})
+    node.run(
+        "ip", "netns", "exec", "web", "ip", "route", "add", "local", "10.9.0.0/24", "dev", "lo"
+    )
+
+    netns = node.visit(plan()).netns("web")
+
+    assert [(each.destination, each.type) for each in netns.local_routes] == [
+        ("10.9.0.0/24", "local")
+    ]
+    assert "local" not in {each.type for each in netns.routes}

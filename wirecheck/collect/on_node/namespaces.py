@@ -135,6 +135,7 @@ PARTS = (
     ("links", rtnetlink.links),
     ("addresses", rtnetlink.addresses),
     ("routes", rtnetlink.routes),
+    ("local_routes", rtnetlink.local_routes),
     ("rules", rtnetlink.rules),
     ("neighbours", rtnetlink.neighbours),
 )

@@ -5,7 +5,7 @@ Unknown attributes and flags are left out: every kernel release adds some.
 
 import socket
 import struct
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from wirecheck.collect.on_node.netlink import Netlink, attribute, attributes, number, text
 
@@ -53,6 +53,7 @@ ROUTE_TYPES = {
     10: "nat",
     11: "xresolve",
 }
+LOCAL, LOCAL_TABLE, BY_KERNEL = 2, 255, 2
 UNINTERESTING_ROUTES = (2, 3, 4, 5)  # local, broadcast, anycast, multicast
 CLONED, ONLINK = 0x200, 0x4
 RULE_ACTIONS = {1: "lookup", 2: "goto", 3: "nop", 6: "blackhole", 7: "unreachable", 8: "prohibit"}
@@ -188,22 +189,43 @@ def _address(payload: bytes) -> JsonObject:
 
 def routes(netlink: Netlink) -> List[JsonObject]:
     """The configured routes of all tables, without those that the kernel adds for addresses."""
+    return _routes(netlink, _route)
+
+
+def local_routes(netlink: Netlink) -> List[JsonObject]:
+    """Routes of the type local, by which the netns takes packets for what it has no address of."""
+    return _routes(netlink, _local_route)
+
+
+def _routes(netlink: Netlink, read: Callable[[bytes], Optional[JsonObject]]) -> List[JsonObject]:
     found = []
     for family in FAMILIES:
         request = ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
         for payload in netlink.dump(GETROUTE, request):
             # Without support for the requested family, the kernel returns routes of all families.
             if payload[0] == family:
-                record = _route(payload)
+                record = read(payload)
                 if record:
                     found.append(record)
     return found
 
 
 def _route(payload: bytes) -> Optional[JsonObject]:
-    family, length, _, _, table, protocol, scope, kind, flags = ROUTE.unpack_from(payload)
+    _, _, _, _, _, _, _, kind, flags = ROUTE.unpack_from(payload)
     if kind in UNINTERESTING_ROUTES or flags & CLONED:
         return None
+    return _fields_of(payload)
+
+
+def _local_route(payload: bytes) -> Optional[JsonObject]:
+    _, _, _, _, table, protocol, _, kind, flags = ROUTE.unpack_from(payload)
+    if kind != LOCAL or flags & CLONED or (table, protocol) == (LOCAL_TABLE, BY_KERNEL):
+        return None
+    return dict(_fields_of(payload), type="local")
+
+
+def _fields_of(payload: bytes) -> JsonObject:
+    family, length, _, _, table, protocol, scope, kind, flags = ROUTE.unpack_from(payload)
     found = attributes(payload, ROUTE.size)
     record = {
         "family": 4 if family == socket.AF_INET else 6,
