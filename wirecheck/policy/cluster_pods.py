@@ -13,7 +13,7 @@ from wirecheck.api_index.node_addresses import all_addresses
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.policy.expected import ExpectedPolicies
-from wirecheck.policy.peers import PodClass
+from wirecheck.policy.peers import Peer, PodClass
 from wirecheck.policy.reach import Direction, Reach, both
 
 
@@ -68,10 +68,33 @@ class ClusterPods:
         """What the source may send to the target, and the target may receive from it."""
         key = (source, target)
         if key not in self._between:
-            sent = self.expected.one_way(source, Direction.EGRESS, target)
-            received = self.expected.one_way(target, Direction.INGRESS, source)
+            sent = self.one_way(source, Direction.EGRESS, target)
+            received = self.one_way(target, Direction.INGRESS, source)
             self._between[key] = both(sent, received) if sent is not received else sent
         return self._between[key]
+
+    def is_isolated(self, subject: PodClass, direction: Direction) -> bool:
+        """Whether a policy isolates the pods for the direction, or may do so."""
+        isolation = self.expected.isolation
+        return bool(
+            isolation.selecting(subject, direction) or isolation.beside(subject, direction)[0]
+        )
+
+    def one_way(self, subject: PodClass, direction: Direction, other: Peer) -> Reach:
+        """What the policies of the subject allow; equal ones are one object."""
+        key = (subject, direction, other)
+        if key not in self._one_way:
+            reach = self.expected.one_way(subject, direction, other)
+            self._one_way[key] = self._same.setdefault(reach, reach)
+        return self._one_way[key]
+
+    @cached_property
+    def _one_way(self) -> dict[tuple[PodClass, Direction, Peer], Reach]:
+        return {}
+
+    @cached_property
+    def _same(self) -> dict[Reach, Reach]:
+        return {}
 
     @cached_property
     def _between(self) -> dict[tuple[PodClass, PodClass], Reach]:

@@ -6,10 +6,11 @@ for egress with those that are elsewhere, whose own node decides about their ing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.rules.followed_packets import Fates, followed
@@ -22,10 +23,10 @@ from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import BRIDGE_SYSCTLS, NodeSeen
 from wirecheck.policy.cluster_pods import ClusterPods
 from wirecheck.policy.compared_ports import ComparedPorts
-from wirecheck.policy.node_ends import End, NodeEnds
+from wirecheck.policy.node_ends import End, NodeEnds, joined
 from wirecheck.policy.packet_filters import PacketFilters
 from wirecheck.policy.peers import PodClass
-from wirecheck.policy.reach import Direction, Reach
+from wirecheck.policy.reach import EVERYTHING, Direction, Reach
 
 MOST_EVIDENCE = 4
 MOST_CONCERNED = 20
@@ -169,16 +170,47 @@ class PolicyEnforcement:
         named = self.filters.named_ports(family, addresses)
         for subject in local:
             others = tuple(each for each in local if each is not subject)
-            peers = (*others, *elsewhere)
             for direction in Direction:
+                peers = (*others, *self._alike(subject, direction, elsewhere))
                 own = tuple(self._own(subject, direction, each) for each in peers)
                 joint = tuple(self._joint(subject, direction, each) for each in peers)
                 ports = ComparedPorts.of(dict.fromkeys((*own, *joint)), named)
                 yield Way(subject, direction, peers, own, joint, ports)
 
+    def _alike(
+        self, subject: End, direction: Direction, elsewhere: Sequence[End]
+    ) -> tuple[End, ...]:
+        """Ends elsewhere, those together for which the policies of the pod mean the same."""
+        key = (subject.peer, direction, subject.address.version)
+        if key not in self._kept:
+            # Equal reaches are one object.
+            groups = grouped(
+                ((id(self._own(subject, direction, e)), e.device, e.told, e.is_left), e)
+                for e in elsewhere
+            )
+            self._kept[key] = tuple(map(joined, groups.values()))
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[object, tuple[End, ...]]:
+        return {}
+
     def _own(self, subject: End, direction: Direction, peer: End) -> Reach:
-        assert isinstance(subject.peer, PodClass)
-        return self._pods.expected.one_way(subject.peer, direction, peer.peer)
+        own = subject.peer
+        assert isinstance(own, PodClass)
+        if own not in self._isolated[direction]:
+            return EVERYTHING
+        return self._pods.one_way(own, direction, peer.peer)
+
+    @cached_property
+    def _isolated(self) -> dict[Direction, frozenset[PodClass]]:
+        """The classes of the node's pods about which policies say anything."""
+        own = {each.peer for family in (4, 6) for each in self._ends.local(family)}
+        classes = [each for each in own if isinstance(each, PodClass)]
+        return {
+            direction: frozenset(e for e in classes if self._pods.is_isolated(e, direction))
+            for direction in Direction
+        }
 
     def _joint(self, subject: End, direction: Direction, peer: End) -> Reach:
         own, other = subject.peer, peer.peer

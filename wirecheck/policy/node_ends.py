@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
@@ -45,6 +45,8 @@ class End:
     """Whether the device is a bridge that the pod is a port of."""
     is_left: bool = False
     """Whether it is an address for pods, and no pod has it."""
+    told: object = ()
+    """Equal for addresses that the rules of the node do not tell apart."""
 
     @property
     def name(self) -> str:
@@ -58,6 +60,18 @@ class End:
     @property
     def count(self) -> int:
         return max(len(self.pods), 1)
+
+
+def joined(ends: Sequence[End]) -> End:
+    """One end for all of them, which are alike."""
+    first = ends[0]
+    return replace(first, pods=tuple(pod for each in ends for pod in each.pods))
+
+
+def _of_group(group: Sequence[PodAddress], device: str, told: object) -> End:
+    first = group[0]
+    pods = tuple(each.pod for each in group)
+    return End(first.address, first.of, pods, device, told=told)
 
 
 @dataclass(frozen=True)
@@ -169,19 +183,9 @@ class NodeEnds:
             if device is None:
                 continue  # Without a route nothing is forwarded; checks of routes report that.
             groups = grouped(((each.of, told.of(each.address)), each) for each in pods)
-            ends += [self._of_group(group, device) for group in groups.values()]
-        return tuple(self._joined(ends, told))
-
-    def _of_group(self, group: Sequence[PodAddress], device: str) -> End:
-        first = group[0]
-        return End(first.address, first.of, tuple(each.pod for each in group), device)
-
-    def _joined(self, ends: Sequence[End], told: AddressesTold) -> Iterator[End]:
-        """Groups of several nodes that are alike."""
-        alike = grouped(((e.peer, e.device, told.of(e.address)), e) for e in ends)
-        for first, *others in alike.values():
-            pods = (*first.pods, *(pod for each in others for pod in each.pods))
-            yield End(first.address, first.peer, pods, first.device)
+            ends += [_of_group(of, device, key[1]) for key, of in groups.items()]
+        alike = grouped(((each.peer, each.device, each.told), each) for each in ends)
+        return tuple(map(joined, alike.values()))
 
     def outside(self, family: int) -> tuple[End, ...]:
         """Addresses of nobody in the cluster: one for each area that is told apart."""
@@ -194,7 +198,8 @@ class NodeEnds:
             device = self._device_to(address)
             if key not in found and device is not None:
                 is_left = not self._is_unused(address)
-                found[key] = End(address, Outside(covered_by), device=device, is_left=is_left)
+                peer = Outside(covered_by)
+                found[key] = End(address, peer, device=device, is_left=is_left, told=key[1])
         return tuple(found.values())
 
     def _of_nobody(self, family: int, told: AddressesTold) -> Iterator[IPAddress]:

@@ -142,7 +142,7 @@ class EachPacket(Question):
                 lambda each: (not protocol or protocol == each[0]) and (not port or port == each[1])
             )
             if host:
-                found &= packets.of_ends(lambda each: str(each.destination) == host)
+                found &= packets.by_host.get(host, 0)
             self._by_text[key] = found
         return self._by_text[key]
 
@@ -166,7 +166,7 @@ class EachPacket(Question):
         match test.kind:
             case "network":
                 ranges = Ranges(map(network, test.value.split(",")))
-                found = packets.of_ends(lambda each: ranges.has(each.source))
+                found = packets.of_side("src", ranges.has)
             case "local":
                 found = 0
             case kind if kind in (IN, OUT):
@@ -197,8 +197,7 @@ class EachPacket(Question):
             return None
         side = test.fields[0]
         if members.type in OF_ADDRESSES and len(test.fields) == 1 and members.addresses:
-            ranges = members.addresses
-            return packets.of_ends(lambda each: ranges.has(_side(each, side)))
+            return packets.of_side(side, members.addresses.has)
         if members.type == OF_PORTS and test.fields == ("dst",):
             return packets.of_ports(lambda port: port[1] in members.port_numbers)
         if members.type in OF_ADDRESS_AND_PORT and test.fields[1:] == ("dst",):

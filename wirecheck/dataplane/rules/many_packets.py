@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,8 +63,25 @@ class ManyPackets:
     @cached_property
     def by_destination(self) -> Mapping[IPAddress, int]:
         """The packets to each destination."""
+        return self._by(each.destination for each in self.ends)
+
+    @cached_property
+    def by_host(self) -> Mapping[str, int]:
+        """The same by the destination's text."""
+        return {str(address): packets for address, packets in self.by_destination.items()}
+
+    @cached_property
+    def by_source(self) -> Mapping[IPAddress, int]:
+        """The packets from each source."""
+        return self._by(each.source for each in self.ends)
+
+    def of_side(self, side: str, holds: Callable[[IPAddress], bool]) -> int:
+        """The packets whose source (`src`) or destination (`dst`) is one of these."""
+        by_address = self.by_source if side == "src" else self.by_destination
+        return sum(packets for address, packets in by_address.items() if holds(address))
+
+    def _by(self, values: Iterable[IPAddress]) -> Mapping[IPAddress, int]:
         found: dict[IPAddress, int] = {}
-        for at, each in enumerate(self.ends):
-            of_end = self.of_end(at, self._of_one_end)
-            found[each.destination] = found.get(each.destination, 0) | of_end
+        for at, value in enumerate(values):
+            found[value] = found.get(value, 0) | self.of_end(at, self._of_one_end)
         return found
