@@ -152,7 +152,7 @@ networks: $(READY)
 referee: $(READY)
 	$(BIN)/python -m testbed.referee $(REFEREE)
 
-# POLICY_REFEREE="--clusters 1000 --seed 7": network-config-analyzer on random NetworkPolicies.
+# POLICY_REFEREE="--oracle cyclonus --clusters 1000 --seed 7": another program on random NetworkPolicies.
 policy-referee: $(READY)
 	$(BIN)/python -m testbed.policy_referee $(POLICY_REFEREE)
 

@@ -13,7 +13,7 @@ def _failed(node: Node, connections: Iterable[Reached]) -> Findings:
         if each.is_answered_here:
             yield _failure(node, each, ANSWERED_HERE)
         elif each.problem:
-            yield _failure(node, each, each.restricted_by)
+            yield _failure(node, each, node.why_restricted(each))
         else:
             yield CONCLUSIVE
 

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import click
 
 from testbed.policy_referee.comparing import Disagreement, Oracle, disagreements, shrunk
-from testbed.policy_referee.oracles import analyzer
+from testbed.policy_referee.oracles import ANALYZER, NAMES, started
 from testbed.policy_referee.random_clusters import random_cluster
 from testbed.state import state
 
@@ -22,31 +22,38 @@ SEED = 20261130
 @click.command()
 @click.option("--clusters", default=200, show_default=True, help="How many random clusters.")
 @click.option("--seed", default=SEED, show_default=True, help="Of the first cluster.")
+@click.option(
+    "--oracle",
+    type=click.Choice(NAMES),
+    default=ANALYZER,
+    show_default=True,
+    help="The program that evaluates them, too; the others are built from Go modules.",
+)
 @click.option("--seconds", default=0.0, help="Stop after so many; 0 for no limit.")
-def main(clusters: int, seed: int, seconds: float) -> None:
-    """Let network-config-analyzer evaluate random NetworkPolicies; exit with 1 if it differs."""
-    with analyzer(state()) as oracle:
-        different = _compared(oracle, range(seed, seed + clusters), seconds)
+def main(clusters: int, seed: int, oracle: str, seconds: float) -> None:
+    """Let another program evaluate random NetworkPolicies; exit with 1 if it differs."""
+    with started(oracle, state()) as ask:
+        different = _compared(ask, oracle, range(seed, seed + clusters), seconds)
     sys.exit(1 if different else 0)
 
 
-def _compared(oracle: Oracle, seeds: range, seconds: float) -> int:
+def _compared(ask: Oracle, oracle: str, seeds: range, seconds: float) -> int:
     tally: Counter[str] = Counter()
     different = done = 0
     end = time.monotonic() + seconds
     for seed in seeds:
-        cluster = random_cluster(seed, for_analyzer=True)
-        found = next(disagreements(cluster, oracle, tally), None)
+        cluster = random_cluster(seed, oracle=oracle)
+        found = next(disagreements(cluster, ask, tally), None)
         done += 1
         if found is not None:
             different += 1
             if different <= MOST_SHOWN:
-                _show(shrunk(found, oracle))
+                _show(shrunk(found, ask))
         if seconds and time.monotonic() > end:
             break
     counted = ", ".join(f"{number:,} {what}" for what, number in sorted(tally.items()))
     click.echo(
-        f"{done:,} clusters from seed {seeds.start}, {different:,} with a disagreement; "
+        f"{oracle}: {done:,} clusters from seed {seeds.start}, {different:,} with a disagreement; "
         f"connections: {counted}"
     )
     return different

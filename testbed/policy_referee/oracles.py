@@ -1,4 +1,4 @@
-"""A program that evaluates NetworkPolicies independently, as a process that answers lines."""
+"""Programs that evaluate NetworkPolicies independently, as processes that answer lines."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from testbed.commands import run
+from testbed.components import Component, build
 from testbed.policy_referee.comparing import Oracle, Question
 from testbed.policy_referee.random_clusters import OUTSIDE, RandomCluster
 from testbed.state import State
 
-ANALYZER = "network-config-analyzer==2.1.0"
+ANALYZER = "analyzer"
+NAMES = (ANALYZER, "cyclonus", "kube-network-policies")
+PROGRAMS = Component("policy-oracles", "policy-oracles", ".")
+"""Those that are Go modules, in one program."""
+_PACKAGE = "network-config-analyzer==2.1.0"
 _WORKER = Path(__file__).with_name("analyzer_worker.py")
 _LIMIT = 1800.0
 
 
 @contextmanager
-def analyzer(here: State) -> Iterator[Oracle]:
-    """network-config-analyzer, installed first."""
+def started(name: str, here: State) -> Iterator[Oracle]:
+    """One of `NAMES`, installed or built first."""
+    command = _analyzer(here) if name == ANALYZER else [str(build(PROGRAMS, here)), name]
     with subprocess.Popen(
-        _command(here), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:
         yield lambda cluster, questions: _asked(process, document(cluster, questions))
         assert process.stdin
@@ -52,11 +58,11 @@ def _asked(process: subprocess.Popen[str], question: dict[str, Any]) -> Sequence
     return answers
 
 
-def _command(here: State) -> list[str]:
-    """What starts it, in an environment of its own: it pins what it needs."""
+def _analyzer(here: State) -> list[str]:
+    """What starts network-config-analyzer, in an environment of its own: it pins what it needs."""
     folder = here.root / "policy-analyzer"
     python = folder / "bin" / "python"
     if not (folder / "bin" / "nca").exists():
         run([sys.executable, "-m", "venv", str(folder)], timeout=_LIMIT)
-        run([str(python), "-m", "pip", "install", "--quiet", ANALYZER], timeout=_LIMIT)
+        run([str(python), "-m", "pip", "install", "--quiet", _PACKAGE], timeout=_LIMIT)
     return [str(python), str(_WORKER)]

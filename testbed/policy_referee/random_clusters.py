@@ -34,8 +34,8 @@ class RandomCluster:
     policies: tuple[Object, ...]
 
 
-def random_cluster(seed: int, *, for_analyzer: bool = False) -> RandomCluster:
-    """The cluster of the seed; `for_analyzer` without what it reads differently from the API."""
+def random_cluster(seed: int, *, oracle: str = "") -> RandomCluster:
+    """The cluster of the seed; without what an oracle reads differently from the API."""
     dice = Dice(seed)
     namespaces = tuple(_namespace(dice, name) for name in NAMESPACES[: dice.randint(1, 3)])
     names = [each["metadata"]["name"] for each in namespaces]
@@ -43,8 +43,8 @@ def random_cluster(seed: int, *, for_analyzer: bool = False) -> RandomCluster:
     policies = tuple(
         _policy(dice, number, dice.choice(names)) for number in range(dice.randint(1, 6))
     )
-    if for_analyzer:
-        policies = tuple(map(_for_analyzer, policies))
+    if change := _CHANGES.get(oracle):
+        policies = tuple(map(change, policies))
     return RandomCluster(seed, namespaces, pods, policies)
 
 
@@ -192,3 +192,21 @@ def _expression(dice: Dice, key: str) -> Object:
 
 def _values(key: str) -> tuple[str, ...]:
     return VALUES.get(key, NAMESPACES)
+
+
+def _for_cyclonus(policy: Object) -> Object:
+    """The policy without `NotIn`, which Cyclonus does not let match an object without the label."""
+    found: Object = _with_in(policy)
+    return found
+
+
+def _with_in(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_with_in(each) for each in value]
+    if not isinstance(value, dict):
+        return "In" if value == "NotIn" else value
+    return {key: _with_in(each) for key, each in value.items()}
+
+
+_CHANGES = {"analyzer": _for_analyzer, "cyclonus": _for_cyclonus}
+"""What makes a policy one that the oracle reads as the API."""

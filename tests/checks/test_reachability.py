@@ -144,6 +144,27 @@ def test_a_pod_behind_an_ingress_policy_is_not_evaluated(small):
     assert finding.inconclusive == "NetworkPolicy kube-system/deny"
 
 
+@pytest.mark.parametrize(
+    ("ports", "peer", "inconclusive"),
+    [
+        ([{"port": 53}], {"namespaceSelector": {}}, ""),
+        ([{"port": 1, "endPort": 1000}], {"namespaceSelector": {}, "podSelector": {}}, ""),
+        ([{"port": 53, "protocol": "UDP"}], {"namespaceSelector": {}}, "kube-system/deny"),
+        ([{"port": 53}], {"podSelector": {}}, "kube-system/deny"),
+        ([{"port": 53}], {"ipBlock": {"cidr": "0.0.0.0/0"}}, "kube-system/deny"),
+    ],
+)
+def test_a_lost_connection_that_policies_allow_counts(small, ports, peer, inconclusive):
+    allowed = policy("Ingress")
+    allowed["metadata"]["namespace"] = "kube-system"
+    allowed["spec"]["ingress"] = [{"from": [peer], "ports": ports}]
+    small.api.update(networkPolicies=[allowed], policyRulesRead=True)
+    small.change_contacts("messages", **LOST)
+
+    (finding,) = small.findings("reachability.large_payloads")
+    assert finding.inconclusive.removeprefix("NetworkPolicy ") == inconclusive
+
+
 def test_what_was_not_measured_is_skipped_with_the_reason(small):
     small.change_document(contacts=None)
 

@@ -136,7 +136,7 @@ def test_a_disagreement_is_found_and_made_small():
 
 
 def test_clusters_for_the_analyzer_have_nothing_that_it_reads_differently():
-    clusters = [random_cluster(seed, for_analyzer=True) for seed in range(40)]
+    clusters = [random_cluster(seed, oracle="analyzer") for seed in range(40)]
     rules = [
         rule
         for cluster in clusters

@@ -58,7 +58,7 @@ from wirecheck.node.pod_rules import PodRules
 from wirecheck.node.policy_chains import PolicyChains
 from wirecheck.node.policy_routing import PolicyRouting
 from wirecheck.node.port_mappings import PortMappings
-from wirecheck.node.reach import NodeReach
+from wirecheck.node.reach import NodeReach, Reached
 from wirecheck.node.reverse_path import ReversePath
 from wirecheck.node.route_conflicts import RouteConflicts
 from wirecheck.node.routes import NodeRoutes
@@ -70,6 +70,7 @@ from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts, shadowed
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.tunnel_packets import TunnelPackets
 from wirecheck.node.veth import Orphan, Veth
+from wirecheck.policy.cluster_pods import ClusterPods
 from wirecheck.policy.enforcement import PolicyEnforcement
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
@@ -511,6 +512,18 @@ class Node:
     def reach(self) -> NodeReach:
         """The TCP connections that were made from the node and its pods."""
         return NodeReach(self.seen, self.namespaces)
+
+    def why_restricted(self, connection: Reached) -> str:
+        """Return why a failure of the connection proves nothing; empty if it does.
+
+        A policy that selects one of two pods does not, if the policies allow the connection.
+        """
+        source, target = connection.source, connection.target
+        if connection.is_restricted_by_policy and source and target:
+            expected = ClusterPods.of(self.cluster).expected
+            if expected.allows(source, target, "TCP", connection.contact.port):
+                return ""
+        return connection.restricted_by
 
     @cached_property
     def helpers(self) -> HelperReach:

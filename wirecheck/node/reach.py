@@ -35,9 +35,11 @@ class Reached:
     """None for anything that is not a pod: a node, a Service."""
     concerns: tuple[Ref, ...]
     restricted_by: str
-    """A policy that may block it; empty where none does."""
+    """A policy that may block it, or why it proves nothing; empty if neither."""
     is_answered_here: bool = False
     """Whether the target is on another node, but its address is on this one: it proves nothing."""
+    is_restricted_by_policy: bool = False
+    """Whether `restricted_by` is a policy."""
 
     @property
     def expected(self) -> str:
@@ -190,8 +192,8 @@ class NodeReach:
         behind = [target] if target else port.pods if port else self._backends(where)
         policies = cluster.pod_index.policies
         ingress = (policies.ingress_of(pod.object) for pod in behind)
-        hidden = (self.namespaces.why_hidden(pod) for pod in (source, *behind) if pod)
-        restricted_by = source.restricted_by if source else ""
+        hidden = [why for e in (source, *behind) if e and (why := self.namespaces.why_hidden(e))]
+        policy = (source.restricted_by if source else "") or next(filter(None, ingress), "")
         return Reached(
             ref=self.seen.part(
                 f"from {self._start(source)} to {self._end(where, contact.port, port)}"
@@ -202,10 +204,8 @@ class NodeReach:
             concerns=tuple(each.ref for each in (source, *behind) if each is not None)
             + self._nodes_at(where)
             + (port.owner if port else ()),
-            restricted_by=restricted_by
-            or next(filter(None, ingress), "")
-            or next(filter(None, hidden), "")
-            or self._why_left_out(where),
+            restricted_by=policy or next(iter(hidden), "") or self._why_left_out(where),
+            is_restricted_by_policy=bool(policy) and not hidden,
             is_answered_here=where in self._local and self._is_elsewhere(where, target),
         )
 

@@ -72,6 +72,10 @@ class ExpectedPolicies:
         classes = self.vocabulary.class_of(source), self.vocabulary.class_of(target)
         return self.reach(*classes).answer(protocol, port)
 
+    def allows(self, source: Pod, target: Pod, protocol: str, port: int) -> bool:
+        """Whether the policies allow the connection for certain."""
+        return self.answer(source, target, protocol, port).decision is Decision.ALLOWED
+
     def reach(self, source: Peer, target: Peer) -> Reach:
         """The ports of the target that the source may connect to."""
         sent = received = EVERYTHING

@@ -1,0 +1,8 @@
+module wirecheck.test/testbed/policy-oracles
+
+go 1.24.0
+
+require (
+	github.com/mattfenwick/cyclonus v0.5.6
+	sigs.k8s.io/kube-network-policies v0.8.0
+)
