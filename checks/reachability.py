@@ -82,9 +82,9 @@ def pod_to_pod(node: Node) -> Findings:
 
     If two nodes are disconnected from each other, Services fail for some clients, some of the time.
 
-    Except: a failed connection of or to a pod that a NetworkPolicy selects is inconclusive. A
-    refused connection has reached the pod. With more than 17 nodes, each connects to the 16 that
-    follow it by name.
+    Except: a failed connection of or to a pod that a NetworkPolicy selects is inconclusive, unless
+    the policies allow it. A refused connection has reached the pod. With more than 17 nodes, each
+    connects to the 16 that follow it by name.
 
     See: https://github.com/projectcalico/calico/issues/9433
          https://github.com/flannel-io/flannel/issues/958
@@ -108,9 +108,10 @@ def large_payloads(node: Node) -> Findings:
     A packet that exceeds the MTU of one hop is silently dropped. Connections are established, small
     responses arrive, and large ones hang.
 
-    Except: a failure of pods that a NetworkPolicy selects is inconclusive. DNS servers that do not
-    return padding (RFC 7830) prove only one direction; if none returns it, the check does not
-    apply. With more than four replicas, each node tries four.
+    Except: a failure of pods that a NetworkPolicy selects is inconclusive, unless the policies
+    allow the connection. DNS servers that do not return padding (RFC 7830) prove only one
+    direction; if none returns it, the check does not apply. With more than four replicas, each
+    node tries four.
 
     See: https://github.com/projectcalico/calico/issues/1709
          https://github.com/projectcalico/calico/issues/7651

@@ -101,6 +101,31 @@ def test_a_preview_is_also_json(preview):
     ]
 
 
+@pytest.mark.parametrize(
+    ("rule", "services"),
+    [
+        ("ports: [{port: 5432}]", []),
+        ("ports: [{port: 5433}]", ["shop/db TCP 5432", "shop/db-any TCP 5432"]),
+        ("ports: [{port: 5432, protocol: UDP}]", ["shop/db TCP 5432", "shop/db-any TCP 5432"]),
+    ],
+)
+def test_services_are_cut_at_their_backends(preview, rule, services):
+    text = MANIFEST.replace("ports: [{port: 5432}]", rule)
+    _, out, _ = preview(text, "-o", "json")
+    of_web = [
+        each["services"]
+        for each in json.loads(out)["changes"]
+        for source in each["sources"]
+        if source["workloads"] == ["Deployment/web"]
+    ]
+    assert of_web == [{"possible": [], "cut": services, "inconclusive": []}]
+
+
+def test_the_services_of_a_change_are_drawn(preview):
+    _, out, _ = preview(MANIFEST.replace("5432", "1"))
+    assert "  Services       shop/db TCP 5432" in out
+
+
 EGRESS = MANIFEST.replace("  ingress:", "  policyTypes: [Ingress, Egress]\n  ingress:")
 ALLOWED_DNS = "  egress: [{to: [{namespaceSelector: {}}], ports: [{port: 53, protocol: UDP}]}]\n"
 

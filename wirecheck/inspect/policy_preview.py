@@ -15,6 +15,7 @@ from wirecheck.policy.peers import Peer, PodClass
 from wirecheck.policy.preview import Preview
 from wirecheck.policy.reach import Direction
 from wirecheck.policy.rules import HOST_NETWORK
+from wirecheck.policy.service_backends import ServiceBackends
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 
 
@@ -23,11 +24,13 @@ def preview_view(scene: Scene, manifest: Manifest) -> PreviewView:
     cluster = scene.cluster
     pods = tuple(cluster.pods)
     preview = Preview(cluster.api, pods, manifest.policies, cluster.unread_policies)
+    by_name = {(pod.namespace, pod.name): pod for pod in pods}
+    backends = ServiceBackends(cluster.services, cluster.slices, by_name, preview.class_of)
     return PreviewView(
         source=scene.source,
         policies=[_policy(preview, each) for each in manifest.policies],
         ignored=dict(manifest.others),
-        changes=list(_changes(preview)),
+        changes=list(_changes(preview, backends)),
         dns=[_peers(preview, each) for each in _without_dns(preview, cluster)],
         decided=preview.is_decided,
         remaining=list(preview.remaining_doubts),
@@ -51,8 +54,9 @@ def _peers(preview: Preview, peer: Peer) -> PeersView:
     return peers_view(peer, preview.classes, preview.outsides)
 
 
-def _changes(preview: Preview) -> Iterator[EffectView]:
+def _changes(preview: Preview, backends: ServiceBackends) -> Iterator[EffectView]:
     for sources, targets, effect in merged(preview.effects):
+        parts = {"possible": effect.possible, "cut": effect.cut, "inconclusive": effect.unclear}
         yield EffectView(
             sources=[_peers(preview, each) for each in sources],
             targets=[_peers(preview, each) for each in targets],
@@ -60,6 +64,10 @@ def _changes(preview: Preview) -> Iterator[EffectView]:
             cut=str(effect.cut),
             inconclusive=str(effect.unclear),
             reasons=list(effect.reasons),
+            services={
+                part: sorted({str(e) for to in targets for e in backends.concerned(to, ports)})
+                for part, ports in parts.items()
+            },
         )
 
 

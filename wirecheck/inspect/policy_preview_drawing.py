@@ -64,6 +64,8 @@ def _rows(title: str, part: str, changes: Sequence[EffectView], style: str) -> I
     for each in rows[:MOST_ROWS]:
         yield Line(f"{peers_text(each.sources)} to {peers_text(each.targets)}", "from")
         yield Line(shortened(getattr(each, part), LONGEST), "  ports", style=style)
+        if services := each.services[part]:
+            yield Line(listed(services, MOST_PEERS), "  Services")
         yield from reason_lines(each.reasons)
     if rows[MOST_ROWS:]:
         yield Line(f"{len(rows) - MOST_ROWS:,} more; -o json has all", "…")

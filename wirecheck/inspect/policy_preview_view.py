@@ -30,6 +30,9 @@ class EffectView(View, frozen=True, kw_only=True):
     cut: str
     inconclusive: str
     reasons: list[str]
+    services: dict[str, list[str]]
+    """The ports of Services that forward to such ports: of those that become `possible`, are `cut`
+    or become `inconclusive`. `shop/web TCP 80`."""
 
 
 class PreviewView(View, frozen=True, kw_only=True):
