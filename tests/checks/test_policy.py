@@ -349,5 +349,5 @@ class TestUndecided:
         def without_agents(api):
             api["pods"] = [e for e in api["pods"] if "kube-router" not in e["metadata"]["name"]]
 
-        with pytest.raises(NotApplicable, match="are about single pods"):
+        with pytest.raises(NotApplicable, match="so nothing known enforces NetworkPolicy s"):
             assert node_of(ROUTER, W2, rules(change), without_agents).policy_enforcement.deviations

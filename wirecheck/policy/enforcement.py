@@ -159,7 +159,12 @@ class PolicyEnforcement:
         devices = frozenset(each.device for each in own if each.device and not each.is_bridged)
         agents = [each for each in self.seen.cluster.cni_agents if each.filter_chains]
         if not (agents or self.filters.concern_pods(addresses, devices)):
-            raise NotApplicable("no rules of iptables or nftables are about single pods")
+            selecting = self.seen.cluster.pod_index.policies.selecting
+            policies = filter(None, (selecting(e.pods[0].object) for e in own))
+            unenforced = next((f", so nothing known enforces {each}" for each in policies), "")
+            raise NotApplicable(
+                f"no rules of iptables or nftables are about single pods{unenforced}"
+            )
 
     def _ways(self, family: int) -> Iterator[Way]:
         local = self._ends.local(family)
