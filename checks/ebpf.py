@@ -12,7 +12,7 @@ from wirecheck.catalogue import (
     Threshold,
     check,
 )
-from wirecheck.catalogue.settling import CUSTOM_OBJECTS
+from wirecheck.catalogue.settling import CUSTOM_OBJECTS, ON_NODE
 from wirecheck.model.node import Node
 from wirecheck.node.cilium_addresses import AddressMismatch
 
@@ -138,6 +138,28 @@ def pod_endpoints(node: Node) -> Findings:
     """
     yield from _findings(node.cilium_addresses.devices)
     yield from _findings(node.cilium_addresses.stale_endpoints)
+
+
+@check(
+    settles=ON_NODE,
+    remedy="Restart Cilium's agent on {node}, which attaches its programs when it starts; "
+    "connections go on meanwhile: `kubectl -n {cni_namespace} delete pod {cni_pod}`. To see what "
+    "is attached, on {node}: `bpftool cgroup tree`. If it is detached again, find out which "
+    "program does it.",
+    facts=(Fact.EBPF_MAPS, Fact.API),
+)
+def socket_programs(node: Node) -> Findings:
+    """Where Cilium translates connections at their sockets, none of its programs is missing.
+
+    Without one, the node itself does not reach Services any more, or only over TCP or UDP. The maps
+    are complete, and the agent is Ready.
+
+    Except: nodes on which none of these programs is found: Cilium then translates packets.
+
+    See: https://docs.cilium.io/en/stable/network/kubernetes/kubeproxy-free/
+    """
+    for each in node.cilium_sockets.missing:
+        yield Finding(each, expected=each.expected, found=each.found)
 
 
 def _findings(mismatches: Iterable[AddressMismatch]) -> Iterator[Finding]:

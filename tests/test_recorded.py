@@ -32,6 +32,7 @@ NOT_THERE = {
     "ebpf.map_usage": "Cilium is not in the cluster",
     "ebpf.pod_endpoints": "Cilium is not in the cluster",
     "ebpf.pod_identities": "Cilium is not in the cluster",
+    "ebpf.socket_programs": "Cilium is not in the cluster",
     "ebpf.tunnel_endpoints": "Cilium is not in the cluster",
     "links.unmanaged_by_networkmanager": "no node has NetworkManager",
     "endpoints.accept_connections": "it was recorded before listening sockets were read",

@@ -405,3 +405,85 @@ def test_a_map_of_addresses_that_is_not_decoded_is_an_error(
 def test_recordings_without_the_maps_are_not_applicable(recording: str) -> None:
     results = items(FOLDER / recording, *OF_ADDRESSES)
     assert {each.outcome for each in results} == {Outcome.SKIP}
+
+
+SOCKETS = "ebpf.socket_programs"
+
+
+def _without(*hooks: str) -> Callable[[str, Document], None]:
+    def change(node: str, document: Document) -> None:
+        if node == "td-w1":
+            for each in hooks:
+                del document["ebpf"]["sockets"][each]
+
+    return change
+
+
+@pytest.mark.parametrize("recording", ["healthy", "dual-stack"])
+def test_complete_socket_programs_pass(with_maps: MakeRecording, recording: str) -> None:
+    results = items(with_maps(recording), SOCKETS)
+    assert [each.outcome for each in results] == [Outcome.PASS] * 3
+
+
+@pytest.mark.parametrize(
+    ("recording", "hooks", "expected"),
+    [
+        ("healthy", ("connect4",), {"connect4"}),
+        ("healthy", ("sendmsg4", "recvmsg4"), {"sendmsg4", "recvmsg4"}),
+        ("healthy", ("connect6", "getpeername4", "post_bind4"), set()),
+        ("dual-stack", ("connect6",), {"connect6"}),
+        (
+            "healthy",
+            tuple(f"{each}4" for each in ("connect", "sendmsg", "recvmsg", "getpeername")),
+            {"connect4", "sendmsg4", "recvmsg4"},
+        ),
+    ],
+)
+def test_a_missing_socket_program_is_found(
+    with_maps: MakeRecording, recording: str, hooks: tuple[str, ...], expected: set[str]
+) -> None:
+    found = _levels(with_maps(recording, _without(*hooks)), SOCKETS)
+    assert {(node, level, what) for node, level, what, _ in found} == {
+        ("td-w1", "fail", f"Node td-w1 cgroup {hook}") for hook in expected
+    }
+
+
+def test_a_program_of_another_family_or_name_does_not_count(with_maps: MakeRecording) -> None:
+    def change(node: str, document: Document) -> None:
+        if node == "td-w1":
+            document["ebpf"]["sockets"]["connect4"] = ["cil_sock6_conne"]
+            document["ebpf"]["sockets"]["sendmsg4"] = ["sd_fw_egress"]
+            document["ebpf"]["sockets"]["recvmsg4"] = ["sd_fw", "sock4_recvmsg"]
+
+    found = _levels(with_maps("healthy", change), SOCKETS)
+    assert {what for _, _, what, _ in found} == {
+        "Node td-w1 cgroup connect4",
+        "Node td-w1 cgroup sendmsg4",
+    }
+
+
+def _no_sockets(_: str, document: Document) -> None:
+    document["ebpf"]["sockets"] = {"connect4": ["sd_fw"]}
+
+
+def _sockets_unread(_: str, document: Document) -> None:
+    del document["ebpf"]["sockets"]
+
+
+@pytest.mark.parametrize(
+    ("recording", "change", "reason"),
+    [
+        ("healthy", _no_sockets, "no cgroup of the node"),
+        ("healthy", _sockets_unread, "recorded before"),
+        ("beside-kube-proxy", _no_sockets, "does not replace kube-proxy"),
+    ],
+)
+def test_nodes_without_socket_programs_are_not_applicable(
+    with_maps: MakeRecording,
+    recording: str,
+    change: Callable[[str, Document], None],
+    reason: str,
+) -> None:
+    results = items(with_maps(recording, change), SOCKETS)
+    assert {each.outcome for each in results} == {Outcome.SKIP}
+    assert all(reason in each.reason for each in results)

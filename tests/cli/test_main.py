@@ -407,6 +407,7 @@ def test_a_profile_alone_is_judged(run):
 
 def test_every_command_that_may_run_on_a_node_is_printed(run):
     _, out, _ = run("node-commands")
+    assert "bpf(2), which opens their pins read-only" in out
 
     assert "iptables-nft-save\n" in out
     assert "conntrack -L" in out

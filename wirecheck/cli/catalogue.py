@@ -104,6 +104,13 @@ def explain(check: str) -> None:
     click.echo(as_text(named(load(), check)))
 
 
+WITHOUT_COMMANDS = (
+    "\nEverything else is read without a command: files of /proc, /sys and /etc, netlink, and "
+    "Cilium's eBPF maps with the system call bpf(2), which opens their pins read-only "
+    "(BPF_F_RDONLY) and lists attached programs."
+)
+
+
 @click.command("node-commands")
 def node_commands() -> None:
     """Print every command that may run on a node. No others can."""
@@ -112,6 +119,7 @@ def node_commands() -> None:
     for each in NODE_COMMANDS:
         click.secho(" ".join(each.argv), bold=True)
         click.echo(f"  why: {each.why}\n  only if: {each.when}.")
+    click.echo(WITHOUT_COMMANDS)
 
 
 def _details(check: Check) -> Sequence[str]:

@@ -24,6 +24,7 @@ from wirecheck.node.calico_overlay import CalicoOverlay, is_in_force
 from wirecheck.node.calico_sets import CalicoSets
 from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.cilium_services import CiliumServices
+from wirecheck.node.cilium_sockets import CiliumSockets
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
@@ -442,6 +443,11 @@ class Node:
     def ebpf_map_usage(self) -> EbpfMapUsage:
         """How full Cilium's eBPF maps are."""
         return EbpfMapUsage(self.seen, self.cilium)
+
+    @property
+    def cilium_sockets(self) -> CiliumSockets:
+        """Cilium's programs that translate connections at their sockets."""
+        return CiliumSockets(self.seen, self.cilium, self.ebpf_map_usage)
 
     @cached_property
     def cilium_addresses(self) -> CiliumAddresses:

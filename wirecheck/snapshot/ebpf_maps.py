@@ -39,3 +39,6 @@ class EbpfMaps(SnapshotPart, frozen=True):
     """Whether the entries of all other maps of the plugin were counted; older programs did not."""
     not_counted: int = 0
     """Further pins that a limit of the node program left out."""
+    sockets: Annotated[dict[Word, Annotated[list[Word], FEW]], FEW] | None = None
+    """The programs on the node's cgroup by hook, such as `connect4`; None in older documents. The
+    kernel keeps 15 characters of a name."""

@@ -198,6 +198,7 @@ FIELDS: Mapping[str, str] = {
     "EbpfMap.problem": OPAQUE,
     "EbpfMaps.byte_order": KEEP,
     "EbpfMaps.problem": OPAQUE,
+    "EbpfMaps.sockets": KEEP,
     "NodeDocument.program": KEEP,
     "NodeDocument.seconds": KEEP,
 }

@@ -104,8 +104,8 @@ def test_pods_and_the_node_have_no_programs_of_their_own(fake_node: MakeNode) ->
 def test_another_architecture_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bpf_calls, "SYSTEM_CALL", {})
 
-    assert device_programs._query(1, 46) is None
-    assert device_programs._name(2**32 - 2) == ""
+    assert device_programs.query(1, 46) is None
+    assert device_programs.name_of(2**32 - 2) == ""
 
 
 def test_a_filter_without_options_is_a_chain() -> None:

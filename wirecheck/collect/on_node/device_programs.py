@@ -108,7 +108,7 @@ def _xdp(netlink: Netlink) -> Iterator[JsonObject]:
         found = attributes(attributes(payload, LINK.size).get(XDP, b""))
         for each in sorted({number(found[key]) for key in XDP_IDS if key in found} - {0}):
             index = LINK.unpack_from(payload)[2]
-            yield {"index": index, "hook": "xdp", "kind": "bpf", "name": _name(each), "id": each}
+            yield {"index": index, "hook": "xdp", "kind": "bpf", "name": name_of(each), "id": each}
 
 
 def _attached(links: List[JsonObject]) -> Iterator[JsonObject]:
@@ -117,7 +117,7 @@ def _attached(links: List[JsonObject]) -> Iterator[JsonObject]:
         for link in links:
             if hook.startswith("netkit") and link.get("kind") != "netkit":
                 continue
-            identities = _query(link["index"], kind)
+            identities = query(link["index"], kind)
             if identities is None:
                 break  # the kernel does not know this kind
             for each in identities:
@@ -125,21 +125,25 @@ def _attached(links: List[JsonObject]) -> Iterator[JsonObject]:
                     "index": link["index"],
                     "hook": hook,
                     "kind": "bpf",
-                    "name": _name(each),
+                    "name": name_of(each),
                     "id": each,
                 }
 
 
-def _query(index: int, kind: int) -> Any:
+def query(target: int, kind: int) -> Any:
+    """The ids of the programs that are attached in one way; None if the kernel refuses.
+
+    `target` is the index of a device, or the descriptor of a cgroup.
+    """
     identities = (ctypes.c_uint32 * MOST_IDS)()
-    head = struct.pack("=IIIIQI", index, kind, 0, 0, ctypes.addressof(identities), MOST_IDS)
+    head = struct.pack("=IIIIQI", target, kind, 0, 0, ctypes.addressof(identities), MOST_IDS)
     attr = ctypes.create_string_buffer(head, 64)
     if bpf_calls.call(QUERY, attr) < 0:
         return None
     return identities[: min(struct.unpack_from("=I", attr.raw, 24)[0], MOST_IDS)]
 
 
-def _name(identity: int) -> str:
+def name_of(identity: int) -> str:
     """The program's name, at most 15 characters; empty if it cannot be read."""
     if identity not in _names:
         _names[identity] = ""

@@ -21,6 +21,7 @@ from wirecheck.collect.on_node import (
     pod_files,
     pod_rules,
     rule_blocks,
+    socket_programs,
     traffic,
 )
 from wirecheck.collect.on_node.contacts import Contact, Contacts, message_of, request_of, unserved
@@ -172,8 +173,11 @@ def cut_into_blocks(visit: VisitState) -> None:
 
 
 def read_ebpf_maps(visit: VisitState) -> None:
-    """Read the CNI plugin's eBPF maps, which decide about Services."""
-    visit.document["ebpf"] = ebpf_maps.read_all(visit.limit())
+    """Read the CNI plugin's eBPF maps, which decide about Services, and the cgroup's programs."""
+    found = ebpf_maps.read_all(visit.limit())
+    visit.document["ebpf"] = found
+    if found["maps"]:
+        found["sockets"] = socket_programs.read_all()
 
 
 def connect(visit: VisitState) -> None:
