@@ -7,13 +7,13 @@ from wirecheck.node.firewall import Dropped
 
 RULES = (Fact.API, Fact.NETNS, Fact.SERVICE_RULES)
 FIND = (
-    "The evidence is the rule that drops the packets. On {node}, `iptables -L FORWARD -v -n "
-    "--line-numbers` shows its counters. Find out who added it (firewalld, ufw, an agent, a "
-    "person), and make that one accept the pod network."
+    "The evidence is the rule that drops the packets. On {node}, `iptables-save -c` shows its "
+    "table and its counters. Find out who added it (firewalld, ufw, an agent, a person), and make "
+    "that one accept the pod network."
 )
 ON_ARRIVAL = (
     "The evidence is the rule that drops the packets, which carry the connections of pods. On "
-    "{node}, `iptables -L INPUT -v -n --line-numbers` or `nft list table {table}` shows it. Find "
+    "{node}, `iptables-save -c` or `nft list table {table}` shows it. Find "
     "out who added it (firewalld, ufw, a cloud's image, a person), and make that one accept "
     "{what} from the other nodes."
 )
@@ -68,7 +68,8 @@ def forwards_pods(node: Node) -> Findings:
 
     Docker and firewall managers set the policy of the chain FORWARD to DROP. Without a rule that
     accepts them, packets of pods never leave the node. With VXLAN, Geneve, WireGuard and IPIP, they
-    arrive in packets to the node itself: chain INPUT must accept these.
+    arrive in packets to the node itself: chain INPUT must accept these. Rules of the tables raw,
+    mangle and security drop packets as well.
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no

@@ -1,6 +1,6 @@
 """The firewall of one node: its effect on packets of pods, and the managers that write its rules.
 
-It reads table filter of both iptables variants, and the nftables tables of kube-proxy and of other
+It reads the tables of both iptables variants, and the nftables tables of kube-proxy and of other
 programs. In snapshots of older versions the latter are known by name only.
 """
 
@@ -43,6 +43,9 @@ READ = frozenset(
     f"{family} {name}" for family in ("ip", "ip6") for name in (*IPTABLES_TABLES, "kube-proxy")
 )
 """The nftables tables that are read otherwise: iptables' nft variant prints its own."""
+PREROUTING = "PREROUTING"
+BY_SOURCE = (" -s ", " -i ", " saddr ", " iifname ", " iif ", " --match-set ")
+"""Conditions of iptables and nftables on where a packet comes from."""
 CALICO_EBPF = "bpfin.cali"
 """The device that Calico creates for its eBPF dataplane."""
 FORWARDING = frozenset({"inet", "ip", "ip6", "netdev"})
@@ -90,6 +93,8 @@ class ForwardChain:
     """The variant of iptables: nft or legacy, if both have rules."""
     is_mixed: bool = False
     """Whether Kubernetes' rules are in the other variant only."""
+    is_early: bool = False
+    """Whether packets meet it before they are translated."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,11 @@ class Firewall:
 
     def dropped(self, packets: Iterator[tuple[str, ForwardedPacket]]) -> Iterator[Dropped]:
         """The packets that the forward chains do not accept, each once."""
-        return self._refused(packets, self.forward_chains, self._around_filter)
+        chains = {
+            family: (*known, *self._further_filters("forward", family))
+            for family, known in self.forward_chains.items()
+        }
+        return self._refused(packets, chains, self._around_filter)
 
     def refused_on_arrival(
         self, packets: Iterator[tuple[str, ForwardedPacket]]
@@ -210,7 +219,25 @@ class Firewall:
         Programs of Cilium leave those of tunnels to the kernel's own devices.
         """
         doubt = self._around_filter if self._has_ebpf_of_calico else ""
-        return self._refused(packets, self._chains("input"), doubt)
+        chains = {
+            family: (*known, *self._further_filters("input", family))
+            for family, known in self._chains("input").items()
+        }
+        return self._refused(packets, chains, doubt)
+
+    def _further_filters(self, path: str, family: int) -> Iterator[ForwardChain]:
+        """Chains of other tables and hooks on the path `forward` or `input`."""
+        cache = self.seen.cluster.readers
+        for each in self.table_filters:
+            if each.family == family:
+                for stage in iptables_reader.further_filters(each.dump, cache, path):
+                    is_early = stage.base_chain == PREROUTING
+                    yield ForwardChain(stage, self._variant(each), is_early=is_early)
+        hooks = ("prerouting", "postrouting") if path == "forward" else ("prerouting",)
+        for hook in hooks:
+            for stage in stages_of(hook, family, self.other_tables, cache.rules.chains):
+                if not stage.translates:
+                    yield ForwardChain(stage, is_early=hook == "prerouting")
 
     def accepts_further_ports(self, packet: ForwardedPacket, ports: Iterable[int]) -> bool:
         """Whether rules of INPUT accept packets like this one, and name one of the ports."""
@@ -237,7 +264,7 @@ class Firewall:
             for each in chains[packet.source.version]:
                 stage = each.stage
                 rule = refusal_of(stage.chains, stage.base_chain, stage.policy, packet)
-                if rule is not None:
+                if rule is not None and not (each.is_early and _is_ban(rule)):
                     doubt = around or self._unsure(packet, each, rule)
                     yield Dropped(what, packet, rule, each.variant, each.is_mixed, doubt)
                     break
@@ -324,6 +351,12 @@ class Firewall:
                 continue
             if has_kubernetes_chains(self.iptables.rules[family]):
                 yield family, rules
+
+
+def _is_ban(rule: str) -> bool:
+    """Whether the rule refuses a source, which firewall.source_bans reports."""
+    has_destination = " -d " in rule or " daddr " in rule
+    return not has_destination and any(words in rule for words in BY_SOURCE)
 
 
 def _stages(ruleset: Ruleset, hook: str) -> tuple[Stage, ...]:

@@ -42,6 +42,18 @@ WAYS = {
 }
 """The base chains that decide where connections to Services go, and from whom, by table."""
 
+AROUND_FILTER: Mapping[str, Sequence[tuple[str, str]]] = {
+    "forward": (
+        *(("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "FORWARD")),
+        *(("security", "FORWARD"), ("mangle", "POSTROUTING")),
+    ),
+    "input": (
+        *(("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT")),
+        ("security", "INPUT"),
+    ),
+}
+"""Table and base chain, by the path of a packet."""
+
 _TARGET = re.compile(r" -[jg] (\S+)")
 
 
@@ -92,6 +104,25 @@ def ruleset_in(family: int, dumps: list[IptablesDump], cache: ReaderCache) -> Ru
     if dumps and all(dump.is_shared for dump in dumps):
         return cache.rulesets.get(("iptables", family, *dumps), make)
     return make()
+
+
+def further_filters(dump: IptablesDump, cache: ReaderCache, path: str) -> Iterator[Stage]:
+    """The base chains beside those of table filter that may drop packets on a path.
+
+    `path` is `forward` or `input`. Nobody expects filters there, and they drop all the same.
+    """
+    for name, hook in AROUND_FILTER[path]:
+        if (chain := dump.chain(name, hook)) is not None and (
+            chain.block or chain.policy == "DROP"
+        ):
+            chains = Chains(
+                f"0 {name}",
+                dump.tables[name].chains,
+                partial(steps_of, step_of=cache.step_of),
+                shared_text,
+                cache.rules.chains,
+            )
+            yield Stage(hook, chains, chain.policy, translates=False)
 
 
 def _unrecognised(dump: IptablesDump, cache: ReaderCache) -> tuple[str, ...]:
