@@ -1,5 +1,14 @@
-"""`python -m testbed.referee`: kube-proxy programs random Services, and is the referee."""
+"""`python -m testbed.referee`: kube-proxy programs random Services, and is the referee.
+
+With `--trace` the kernel is the referee of paths.
+"""
+
+import sys
 
 from testbed.referee.cli import main
+from testbed.trace_referee.cli import main as of_traces
 
-main()
+if "--trace" in sys.argv:
+    of_traces()
+else:
+    main()

@@ -423,6 +423,36 @@ def test_a_route_of_the_type_local_takes_packets_of_a_pod(traced) -> None:
     assert dies(view)[3].startswith("local 10.244.1.8/30")
 
 
+@pytest.mark.parametrize("is_on", [True, False])
+def test_a_pod_reaches_itself_through_a_service_with_hairpin_mode(traced, is_on: bool) -> None:
+    """The translated frame stays in the bridge, and leaves by the port at which it came in."""
+    ports = host(changed("links", {"port_kind": "bridge"}, port_hairpin=is_on))
+    view = traced(NEAR_GATEWAY, GATEWAY, complete, on("wc-w2", ports))
+
+    assert view.result == ("reaches" if is_on else "dies")
+    if not is_on:
+        assert dies(view)[1] == "bridge cni0"
+        assert "where it came in" in view.reason
+        assert [each.result for each in view.paths] == ["dies", "reaches"]
+
+
+@pytest.mark.parametrize("calls", ["0", "1"])
+def test_isolated_ports_and_a_service_on_the_node(traced, calls: str) -> None:
+    """Without bridge-nf-call the packet is routed, but its answer goes from port to port."""
+
+    def change(document: Document) -> None:
+        document["files"]["/proc/sys/net/bridge/bridge-nf-call-iptables"] = calls
+        for each in document["namespaces"][0]["links"]:
+            if each.get("port_kind") == "bridge":
+                each["port_isolated"] = True
+
+    view = traced(WEB, GATEWAY, complete, on("wc-w2", change))
+
+    reasons = [each.reason for each in view.paths if each.result == "dies"]
+    assert len(reasons) == 1
+    assert "are isolated from each other" in reasons[0]
+
+
 def test_a_node_that_was_not_visited(traced, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Scene.node
 

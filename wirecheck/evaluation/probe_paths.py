@@ -28,7 +28,7 @@ from wirecheck.results.records import FindingRecord, TracedPath
 from wirecheck.text import shortened
 
 MOST_OF_NODE = 16
-MOST_OF_RUN = 400
+MOST_OF_RUN = 200
 """Paths that are traced: with a fault that all nodes have, a few of them show it."""
 MOST_FOLLOWED_ON = 60
 """Paths of a run of which every further line is named."""

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from wirecheck.node.netns import Interface
 from wirecheck.node.veth import PORT_STATES
 from wirecheck.paths.frames import past_bridge, past_device
 from wirecheck.paths.hooks import FORWARD, POSTROUTING, PREROUTING
-from wirecheck.paths.journey import Arrives, Frame, Journey, Switched
+from wirecheck.paths.journey import Arrives, Bridged, Frame, Journey, Switched
 from wirecheck.paths.mtu import received_by
-from wirecheck.paths.neighbours import is_wire
+from wirecheck.paths.neighbours import is_wire, resolved
 from wirecheck.paths.netfilter import is_over, through_hook
-from wirecheck.paths.place import Place
+from wirecheck.paths.place import Place, World
 from wirecheck.paths.source_check import setting
 from wirecheck.paths.unread import unread_of_bridge, unread_of_flooding, unread_of_port
 
 FORWARDING = 3
 CALLS = {4: "net/bridge/bridge-nf-call-iptables", 6: "net/bridge/bridge-nf-call-ip6tables"}
+
+
+def in_bridge(world: World, journey: Journey, at: Switched | Bridged) -> Iterator[Journey]:
+    """A frame in a bridge: one that came in or is sent, or one that was translated there."""
+    return switched(journey, at) if isinstance(at, Switched) else bridged(world, journey, at)
 
 
 def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
@@ -39,8 +44,31 @@ def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
     if port is not None and _is_own(place, bridge, at.mac):
         text = f"from {port.name} to {bridge.name} itself"
         journey = past_bridge(journey, "input", iif=port.name)
-        yield journey if is_over(journey) else journey.to(Arrives(place, bridge), stage, text)
+        arrives = Arrives(place, bridge, port)
+        yield journey if is_over(journey) else journey.to(arrives, stage, text)
         return
+    yield from _to_port(journey, at)
+
+
+def bridged(world: World, journey: Journey, at: Bridged) -> Iterator[Journey]:
+    """A frame whose destination was translated; its ports are checked as those of any other."""
+    place, bridge = at.place, at.bridge
+    found = resolved(world, place, bridge, at.neighbour, journey.packet.source)
+    stage = f"neighbour on {bridge.name}"
+    journey = journey.doubting(*found.doubts)
+    if found.refused:
+        yield journey.dies(stage, found.refused, *found.lines)
+    elif found.unknown:
+        yield journey.undecided(stage, found.unknown, *found.lines)
+    else:
+        on = journey.noted(stage, found.text, *found.lines)
+        yield from _to_port(on, Switched(place, bridge, at.port, found.mac, at.neighbour, True))
+
+
+def _to_port(journey: Journey, at: Switched) -> Iterator[Journey]:
+    """The frame to the port that leads to its MAC."""
+    place, bridge, port = at.place, at.bridge, at.port
+    stage = f"bridge {bridge.name}"
     out, line = _port_of(place, bridge, at.mac)
     if out is None:
         yield journey.dies(stage, f"no port leads to {at.mac}", *line)
@@ -50,7 +78,9 @@ def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
     if is_over(journey):
         yield journey
         return
-    ways = _filtered(journey, bridge) if port is not None else (journey,)
+    ways: Iterable[Journey] = (journey,)
+    if port is not None:
+        ways = _filtered(journey, bridge, is_translated=at.is_translated)
     name = port.name if port else bridge.name
     for each in ways:
         frame = Frame(place, out, at.mac, at.neighbour)
@@ -129,10 +159,17 @@ def _between(
     return journey
 
 
-def _filtered(journey: Journey, bridge: Interface) -> Iterator[Journey]:
-    """With bridge-nf-call, frames between ports meet the IP hooks of the node."""
+def _filtered(journey: Journey, bridge: Interface, *, is_translated: bool) -> Iterator[Journey]:
+    """With bridge-nf-call, frames between ports meet the IP hooks of the node.
+
+    One whose destination was translated has met the first of them.
+    """
     if setting(journey.at.place, CALLS[journey.packet.family]) != "1":
         yield journey
+        return
+    if is_translated:
+        for second in _onward((journey,), FORWARD, bridge):
+            yield from _onward((second,), POSTROUTING, bridge)
         return
     before = journey.packet
     for first in through_hook(journey, PREROUTING, iif=bridge.name):

@@ -11,7 +11,7 @@ from wirecheck.paths.frames import past_device
 from wirecheck.paths.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.paths.ipsec import under_policies
 from wirecheck.paths.ipvs import virtual_server
-from wirecheck.paths.journey import Arrives, Journey, Leaves, Received, Sends
+from wirecheck.paths.journey import Arrives, Bridged, Journey, Leaves, Received, Sends
 from wirecheck.paths.netfilter import is_over, through_hook
 from wirecheck.paths.packet import TTL
 from wirecheck.paths.place import Place
@@ -20,6 +20,10 @@ from wirecheck.paths.source_check import setting, source_check
 from wirecheck.paths.unread import unread_in
 
 ROUTING, IPVS = "routing", "IPVS"
+BRIDGE_CALLS = {
+    4: "net/bridge/bridge-nf-call-iptables",
+    6: "net/bridge/bridge-nf-call-ip6tables",
+}
 
 
 def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
@@ -55,8 +59,21 @@ def arrived(journey: Journey, at: Arrives) -> Iterator[Journey]:
             yield each
             continue
         origin = Origin(each.packet.source, device.name, each.packet.mark)
+        is_moved = each.packet.destination != journey.packet.destination
         for routed, decision in _routed(each, origin):
-            yield from _received(routed, place, device, decision)
+            if is_moved and not is_over(routed) and _stays_in_bridge(at, each, decision):
+                neighbour = decision.neighbour or each.packet.destination
+                yield replace(routed, at=Bridged(place, device, at.port or device, neighbour))
+            else:
+                yield from _received(routed, place, device, decision)
+
+
+def _stays_in_bridge(at: Arrives, journey: Journey, decision: Decision) -> bool:
+    """Whether a translated frame goes on in the bridge: br_nf_pre_routing_finish."""
+    if at.port is None or decision.is_local or decision.device is None:
+        return False
+    is_called = setting(at.place, BRIDGE_CALLS[journey.packet.family]) == "1"
+    return is_called and decision.device.index == at.device.index
 
 
 def _entered(journey: Journey, place: Place) -> Journey:

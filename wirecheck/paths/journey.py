@@ -61,6 +61,8 @@ class Arrives:
 
     place: Place
     device: Interface
+    port: Interface | None = None
+    """Of a bridge: the port at which the frame came in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,18 @@ class Switched:
     port: Interface | None
     mac: str
     neighbour: IPAddress
+    is_translated: bool = False
+    """Whether rules have changed its destination, and it stays in the bridge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    """A frame whose destination was translated goes on in its bridge, to another neighbour."""
+
+    place: Place
+    bridge: Interface
+    port: Interface
+    neighbour: IPAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +116,7 @@ class Received:
     place: Place
 
 
-At = Sends | Arrives | Leaves | Frame | Switched | Received
+At = Sends | Arrives | Leaves | Frame | Switched | Bridged | Received
 
 
 class Carried(NamedTuple):

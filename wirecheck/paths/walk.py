@@ -10,11 +10,12 @@ from dataclasses import replace
 from itertools import islice
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
-from wirecheck.paths.bridge import switched
+from wirecheck.paths.bridge import in_bridge
 from wirecheck.paths.device_layer import framed, left, unwrapped
 from wirecheck.paths.ip_layer import arrived, sent
 from wirecheck.paths.journey import (
     Arrives,
+    Bridged,
     Frame,
     Journey,
     Leaves,
@@ -71,8 +72,8 @@ def _next(world: World, journey: Journey) -> Iterable[Journey]:
             return left(world, journey, at)
         case Frame() as at:
             return framed(world, journey, at)
-        case Switched() as at:
-            return switched(journey, at)
+        case Switched() | Bridged() as at:
+            return in_bridge(world, journey, at)
         case Received() as at:
             return _received(journey, at)
 

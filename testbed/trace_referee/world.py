@@ -1,0 +1,150 @@
+"""One node in namespaces of its own, its visits and real connections."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from wirecheck.collect.document_frame import unframed
+from wirecheck.collect.node_program import command_line
+from wirecheck.collect.plan.dns import DnsPlan
+from wirecheck.collect.plan.visit_plan import Plan
+from wirecheck.model.cluster import Cluster
+from wirecheck.model.node import Node
+from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
+from wirecheck.snapshot.node_document import NodeDocument
+
+CGROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))
+CONNECT = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.6)"
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class PlacedPod:
+    """A pod of a world."""
+
+    name: str
+    uid: str
+    address: str
+    device: str
+    """The node's end of its pair."""
+    routed: bool = False
+
+
+PODS = (
+    PlacedPod("a", "00000000-0000-4000-8000-00000000000a", "10.244.0.2", "veth2"),
+    PlacedPod("b", "00000000-0000-4000-8000-00000000000b", "10.244.0.3", "veth3"),
+    PlacedPod("c", "00000000-0000-4000-8000-00000000000c", "10.245.0.4", "veth4", routed=True),
+)
+NODE, NODE_ADDRESS = "n1", "10.244.0.1"
+
+
+@dataclass(frozen=True)
+class World:
+    """A running node."""
+
+    pid: int
+
+    def run(self, command: str) -> None:
+        """Run a command on the node. Raises CalledProcessError if it fails."""
+        inside = ["nsenter", "--target", str(self.pid), "--all", "--", "/bin/sh", "-c", command]
+        subprocess.run(inside, check=True, capture_output=True, timeout=SECONDS)
+
+    def connects(self, source: str, address: str, port: int) -> bool:
+        """Whether a TCP connection is made, from a pod or with an empty name from the node."""
+        enter = f"ip netns exec {source} " if source else ""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self.run(f'{enter}{sys.executable} -c "{CONNECT}" {address} {port}')
+            return True
+        return False
+
+    def visit(self) -> Seen:
+        """What the node program reports."""
+        dns = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=0.1)
+        plan = Plan(program="referee", deadline=30.0, window=0.1, dns=dns)
+        inside = ["nsenter", "--target", str(self.pid), "--all", "--", "/bin/sh", "-c"]
+        done = subprocess.run(
+            [*inside, command_line(plan.encoded())], capture_output=True, timeout=120, check=True
+        )
+        return Seen(msgspec.json.decode(unframed(done.stdout), type=NodeDocument))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A scene of one node, whose document a visit has returned."""
+
+    document: NodeDocument
+    source = None
+
+    @cached_property
+    def cluster(self) -> Cluster:
+        """The cluster of that one node and its pods."""
+        pods = [
+            {
+                "metadata": {"name": each.name, "namespace": "world", "uid": each.uid},
+                "spec": {"nodeName": NODE},
+                "status": {"phase": "Running", "podIPs": [{"ip": each.address}]},
+            }
+            for each in PODS
+        ]
+        node = {
+            "metadata": {"name": NODE},
+            "status": {"addresses": [{"type": "InternalIP", "address": NODE_ADDRESS}]},
+        }
+        api = msgspec.convert({"nodes": [node], "pods": pods}, ApiObjects)
+        visits = {NODE: VisitRecord(VisitStatus.SEEN)}
+        index = SnapshotIndex(format=1, wirecheck="referee", time=0.0)
+        return Cluster(api, index, RoundRecord(0.0, 1.0, visits))
+
+    def node(self, name: str) -> Node:
+        """The node."""
+        visit = VisitRecord(VisitStatus.SEEN)
+        return Node(self.cluster, self.cluster.nodes[name], visit, self.document)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[World]:
+    """A world, which ends with the block."""
+    root = next(each for each in CGROUPS if (each / "cgroup.procs").exists())
+    cgroup = root / f"wirecheck-trace-{os.getpid()}"
+    cgroup.mkdir(exist_ok=True)
+    described = {"cgroup": str(cgroup), "pods": [vars(each) for each in PODS]}
+    script = Path(__file__).with_name("node_process.py")
+    process = subprocess.Popen(
+        ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc",
+         sys.executable, str(script), json.dumps(described)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            raise RuntimeError("The world could not be made: see the message above.")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        yield World(int(children.split()[0]))
+    finally:
+        process.kill()
+        process.communicate()
+        _remove(cgroup)
+
+
+def _remove(cgroup: Path) -> None:
+    """Remove the cgroups once the last process has left them."""
+    folders = [each for each in sorted(cgroup.rglob("*"), reverse=True) if each.is_dir()]
+    for each in (*folders, cgroup):
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                each.rmdir()
+                break
+            time.sleep(0.05)
