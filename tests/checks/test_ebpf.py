@@ -13,6 +13,7 @@ import pytest
 from tests.changed_recordings import Document, found, items
 from tests.test_network_recordings import FOLDER
 from wirecheck.catalogue.findings import Level, Outcome
+from wirecheck.results.causes import symptoms
 
 USAGE = "ebpf.map_usage"
 SERVICES, POLICY = "cilium_lb4_services_v2", "cilium_policy_v3_00189"
@@ -487,3 +488,12 @@ def test_nodes_without_socket_programs_are_not_applicable(
     results = items(with_maps(recording, change), SOCKETS)
     assert {each.outcome for each in results} == {Outcome.SKIP}
     assert all(reason in each.reason for each in results)
+
+
+def test_a_stopped_agent_is_one_cause(with_maps: MakeRecording) -> None:
+    checks = ("services.no_stale_backends", "services.backends_programmed", IDENTITIES)
+    found = symptoms(items(with_maps("agent-stopped"), *checks))
+    assert found == {
+        (each, "td-w1"): ("services.no_stale_backends", "td-w1")
+        for each in ("services.backends_programmed", IDENTITIES)
+    }

@@ -147,6 +147,12 @@ RULES = (
     Rule("services.masquerade", ("dns.nodes_resolve", *ON_ONE_NODE)),
     Rule("services.frontends_programmed", SERVICE_DNS, about="kube-dns"),
     Rule("services.no_stale_backends", ("services.backends_programmed",)),
+    # An agent that does not follow the API follows neither Services nor pods.
+    Rule("services.no_stale_backends", ("ebpf.pod_identities",)),
+    Rule("ebpf.tunnel_endpoints", OVER_THE_OVERLAY),
+    Rule("ebpf.pod_endpoints", OF_ONE_POD, "any pod"),
+    # The agents and the kubelet connect from the node itself.
+    Rule("ebpf.socket_programs", ("dns.nodes_resolve", "reachability.*")),
     Rule("services.*", ("services.nodes_agree",), "any"),
     Rule("dns.replicas_ready", ("dns.replicas_answer", *SERVICE_DNS), "any"),
     Rule("endpoints.selector_matches", ("dns.replicas_*", *SERVICE_DNS, "dns.resolv_conf"), "any"),
