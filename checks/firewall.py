@@ -15,7 +15,7 @@ ON_ARRIVAL = (
     "The evidence is the rule that drops the packets, which carry the connections of pods. On "
     "{node}, `iptables-save -c` or `nft list table {table}` shows it. Find "
     "out who added it (firewalld, ufw, a cloud's image, a person), and make that one accept "
-    "{what} from the other nodes."
+    "{what} from and to the other nodes."
 )
 IN_TABLE = (
     "The evidence is the rule that drops the packets. On {node}, `nft list table {table}` shows "
@@ -68,8 +68,8 @@ def forwards_pods(node: Node) -> Findings:
 
     Docker and firewall managers set the policy of the chain FORWARD to DROP. Without a rule that
     accepts them, packets of pods never leave the node. With VXLAN, Geneve, WireGuard and IPIP, they
-    arrive in packets to the node itself: chain INPUT must accept these. Rules of the tables raw,
-    mangle and security drop packets as well.
+    arrive in packets to the node itself, and leave in packets of the node itself: the chains INPUT
+    and OUTPUT must accept these. Rules of the tables raw, mangle and security drop packets as well.
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
@@ -85,9 +85,12 @@ def forwards_pods(node: Node) -> Findings:
     for device, refused in node.tunnel_packets.refused:
         port = refused.packet.port
         what = f"UDP port {port}" if port else "protocol 4 (IPIP)"
+        is_sent = refused.packet.is_sent
         yield Finding(
-            node.part(f"INPUT of {device.name}"),
-            expected=f"the node accepts {what} from other nodes",
+            node.part(f"{'OUTPUT' if is_sent else 'INPUT'} of {device.name}"),
+            expected=f"the node sends to {what} of other nodes"
+            if is_sent
+            else f"the node accepts {what} from other nodes",
             found=refused.found,
             evidence=[refused.rule],
             inconclusive=refused.inconclusive,

@@ -240,3 +240,60 @@ def test_an_idle_ipip_device_needs_nothing(small: SmallCluster) -> None:
     put(small, *USUAL, REST)
 
     assert on_arrival(small, "tunl0") == []
+
+
+def put_output(small: SmallCluster, *rules: str, policy: str = "ACCEPT") -> None:
+    """Rules in front of the others of chain OUTPUT."""
+    text = FILTER.replace(":OUTPUT ACCEPT", f":OUTPUT {policy}")
+    assert policy in text
+    first = "".join(f"{each}\n" for each in rules)
+    small.change_output(
+        "iptables-nft-save", text.replace("-A OUTPUT -j", f"{first}-A OUTPUT -j", 1)
+    )
+
+
+ALLOWED = (
+    "-A OUTPUT -o lo -j ACCEPT",
+    "-A OUTPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-A OUTPUT -p tcp -m multiport --dports 53,80,443,6443,10250 -j ACCEPT",
+    "-A OUTPUT -p udp -m multiport --dports 53,123 -j ACCEPT",
+)
+
+
+def test_what_the_node_sends_has_to_be_let_out(small: SmallCluster) -> None:
+    """csf and hand-made firewalls list the ports that a server may connect to."""
+    put_output(small, *ALLOWED, "-A OUTPUT -j DROP")
+
+    assert found(small) == [("OUTPUT of flannel.1", "-A OUTPUT -j DROP")]
+    (finding,) = small.findings(CHECK)
+    assert finding.expected == "the node sends to UDP port 8472 of other nodes"
+    assert finding.found == "udp from 192.0.2.1 to 192.0.2.2 port 8472 is dropped"
+
+
+def test_a_policy_of_output_is_found(small: SmallCluster) -> None:
+    put_output(small, *ALLOWED, policy="DROP")
+
+    assert found(small) == [("OUTPUT of flannel.1", "policy DROP of OUTPUT: no rule accepts it")]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-A OUTPUT -p udp -m udp --dport 8472 -j ACCEPT",
+        "-A OUTPUT -d 192.0.2.0/24 -j ACCEPT",
+        "-A OUTPUT -o ens3 -j ACCEPT",
+        "-A OUTPUT -m addrtype --src-type LOCAL -j ACCEPT",
+        "-A OUTPUT -m owner --uid-owner 0 -j ACCEPT",
+        "-A OUTPUT -m set --match-set nodes dst -j ACCEPT",
+    ],
+)
+def test_what_a_rule_lets_out_or_may_let_out_is_none(small: SmallCluster, rule: str) -> None:
+    put_output(small, rule, *ALLOWED, "-A OUTPUT -j DROP")
+
+    assert found(small) == []
+
+
+def test_drops_of_single_users_do_not_concern_the_kernels_packets(small: SmallCluster) -> None:
+    put_output(small, "-A OUTPUT -m owner --uid-owner 0 -j DROP", "-A OUTPUT -p tcp -j DROP")
+
+    assert found(small) == []

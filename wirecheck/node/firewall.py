@@ -46,6 +46,12 @@ READ = frozenset(
 PREROUTING = "PREROUTING"
 BY_SOURCE = (" -s ", " -i ", " saddr ", " iifname ", " iif ", " --match-set ")
 """Conditions of iptables and nftables on where a packet comes from."""
+FURTHER_HOOKS = {
+    "forward": ("prerouting", "postrouting"),
+    "input": ("prerouting",),
+    "output": ("postrouting",),
+}
+"""Hooks of nftables before and behind the one that a path is named after."""
 CALICO_EBPF = "bpfin.cali"
 """The device that Calico creates for its eBPF dataplane."""
 FORWARDING = frozenset({"inet", "ip", "ip6", "netdev"})
@@ -158,7 +164,7 @@ class Firewall:
         return found
 
     def _chains(self, hook: str) -> Mapping[int, tuple[ForwardChain, ...]]:
-        """The same for the hook `forward` or `input`; empty if none can be read."""
+        """The same for the hook `forward`, `input` or `output`; empty if none can be read."""
         found: dict[int, list[ForwardChain]] = {4: [], 6: []}
         cache = self.seen.cluster.readers
         for each in self.table_filters:
@@ -211,40 +217,41 @@ class Firewall:
         }
         return self._refused(packets, chains, self._around_filter)
 
-    def refused_on_arrival(
-        self, packets: Iterator[tuple[str, ForwardedPacket]]
+    def refused_at(
+        self, hook: str, packets: Iterator[tuple[str, ForwardedPacket]]
     ) -> Iterator[Dropped]:
-        """The packets to the node itself that it does not accept, each once.
+        """The packets to or from the node itself (`input`, `output`) that it drops, each once.
 
         Programs of Cilium leave those of tunnels to the kernel's own devices.
         """
         doubt = self._around_filter if self._has_ebpf_of_calico else ""
         chains = {
-            family: (*known, *self._further_filters("input", family))
-            for family, known in self._chains("input").items()
+            family: (*known, *self._further_filters(hook, family))
+            for family, known in self._chains(hook).items()
         }
         return self._refused(packets, chains, doubt)
 
     def _further_filters(self, path: str, family: int) -> Iterator[ForwardChain]:
-        """Chains of other tables and hooks on the path `forward` or `input`."""
+        """Chains of other tables and hooks on the path `forward`, `input` or `output`."""
         cache = self.seen.cluster.readers
         for each in self.table_filters:
             if each.family == family:
                 for stage in iptables_reader.further_filters(each.dump, cache, path):
                     is_early = stage.base_chain == PREROUTING
                     yield ForwardChain(stage, self._variant(each), is_early=is_early)
-        hooks = ("prerouting", "postrouting") if path == "forward" else ("prerouting",)
-        for hook in hooks:
+        for hook in FURTHER_HOOKS[path]:
             for stage in stages_of(hook, family, self.other_tables, cache.rules.chains):
                 if not stage.translates:
                     yield ForwardChain(stage, is_early=hook == "prerouting")
 
-    def accepts_further_ports(self, packet: ForwardedPacket, ports: Iterable[int]) -> bool:
-        """Whether rules of INPUT accept packets like this one, and name one of the ports."""
+    def accepts_further_ports(
+        self, hook: str, packet: ForwardedPacket, ports: Iterable[int]
+    ) -> bool:
+        """Whether rules of a hook accept packets like this one, and name one of the ports."""
         packets = [packet_at(packet, each) for each in ports]
         steps = (
             step
-            for each in self._chains("input")[packet.source.version]
+            for each in self._chains(hook)[packet.source.version]
             for chain in reachable(each.stage)
             for step in chain.steps
             if step.protocol == packet.protocol and End(Verdict.NOTHING) in step.actions
@@ -360,5 +367,7 @@ def _is_ban(rule: str) -> bool:
 
 
 def _stages(ruleset: Ruleset, hook: str) -> tuple[Stage, ...]:
-    """The base chains of the hook `forward` or `input`, after the routing decision."""
+    """The base chains of the hook `forward`, `input` or `output` that filter."""
+    if hook == "output":
+        return tuple(each for each in ruleset.sent if not each.translates)
     return ruleset.through_node if hook == "forward" else ruleset.to_node

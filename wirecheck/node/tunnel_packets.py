@@ -78,6 +78,19 @@ def _transport_of(device: Interface) -> Transport | None:
     return Transport("udp", PORTS[name], is_usual=True) if name in PORTS else None
 
 
+def _back(packet: ForwardedPacket) -> ForwardedPacket:
+    """What the node sends through the tunnel to the sender of a packet."""
+    return replace(
+        packet,
+        source=packet.destination,
+        destination=packet.source,
+        iif="",
+        oif=packet.iif,
+        is_received=False,
+        is_sent=True,
+    )
+
+
 @dataclass(frozen=True)
 class TunnelPackets:
     """Packets of tunnels that arrive at one node."""
@@ -89,21 +102,24 @@ class TunnelPackets:
 
     @property
     def refused(self) -> Iterator[tuple[Interface, Dropped]]:
-        """The devices of which the node refuses all packets, whichever other node sends them.
+        """The devices of which the node refuses all packets, from whichever other node or to it.
 
         Without those that a rule refuses by their source: firewall.source_bans reports it.
         """
         for device, transport in self._in_use:
-            packets = [(device.name, each) for each in self._arriving(device, transport)]
-            dropped = list(self.firewall.refused_on_arrival(iter(packets)))
-            is_ban = any(word in each.rule for each in dropped for word in BY_SOURCE)
-            if packets and len(dropped) == len(packets) and not is_ban:
-                yield device, self._doubted(dropped[0], transport)
+            arriving = [*self._arriving(device, transport)]
+            for hook in ("input", "output"):
+                packets = arriving if hook == "input" else [_back(each) for each in arriving]
+                dropped = list(self.firewall.refused_at(hook, ((hook, e) for e in packets)))
+                is_ban = any(word in each.rule for each in dropped for word in BY_SOURCE)
+                if packets and len(dropped) == len(packets) and not is_ban:
+                    yield device, self._doubted(dropped[0], transport)
 
     def _doubted(self, dropped: Dropped, transport: Transport) -> Dropped:
         """Inconclusive if the tunnel may have a port that the node accepts."""
         is_sure = dropped.inconclusive or not transport.is_usual
-        if is_sure or not self.firewall.accepts_further_ports(dropped.packet, FURTHER_PORTS):
+        packet, hook = dropped.packet, dropped.what
+        if is_sure or not self.firewall.accepts_further_ports(hook, packet, FURTHER_PORTS):
             return dropped
         return replace(dropped, inconclusive=OTHER_PORT)
 

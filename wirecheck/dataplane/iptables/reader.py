@@ -51,6 +51,8 @@ AROUND_FILTER: Mapping[str, Sequence[tuple[str, str]]] = {
         *(("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT")),
         ("security", "INPUT"),
     ),
+    # Those of raw and mangle are on the path of connections to Services already.
+    "output": (("security", "OUTPUT"), ("mangle", "POSTROUTING")),
 }
 """Table and base chain, by the path of a packet."""
 
@@ -109,7 +111,7 @@ def ruleset_in(family: int, dumps: list[IptablesDump], cache: ReaderCache) -> Ru
 def further_filters(dump: IptablesDump, cache: ReaderCache, path: str) -> Iterator[Stage]:
     """The base chains beside those of table filter that may drop packets on a path.
 
-    `path` is `forward` or `input`. Nobody expects filters there, and they drop all the same.
+    `path` is `forward`, `input` or `output`. Nobody expects filters there; they drop all the same.
     """
     for name, hook in AROUND_FILTER[path]:
         if (chain := dump.chain(name, hook)) is not None and (

@@ -38,6 +38,8 @@ class ForwardedPacket:
 
     is_received: bool = False
     """Whether the node does not forward it, but has the destination itself."""
+    is_sent: bool = False
+    """Whether the kernel itself sends it, for a tunnel: it has no socket of a program."""
     known: tuple[tuple[str, bool], ...] = ()
     """Matches on sets whose members are known otherwise, each with whether it holds."""
 
@@ -104,7 +106,8 @@ class OnePacket(OfPacket):
             case "network":
                 answer = any(_within(packet.source, each) for each in test.value.split(","))
             case "local":
-                answer = False
+                # Its source is the node's, and no program owns it.
+                answer = None if packet.is_sent else False
             case kind if kind in (IN, OUT):
                 device = packet.device(kind)
                 answer = test.names_device(device) if device else None
