@@ -19,6 +19,7 @@ from tests.policy_recordings import (
     recorded,
 )
 from wirecheck.catalogue.findings import Level, NotApplicable
+from wirecheck.dataplane.rules import set_members
 
 IPTABLES = "iptables-nft-save"
 W1, W2 = "td-w1", "td-w2"
@@ -291,6 +292,36 @@ class TestTooClosed:
     def test_what_leaves_the_cluster_is_up_to_the_nodes_owner(self):
         change = with_rule_before("-A FORWARD", "-A FORWARD -d 198.51.100.0/24 -j DROP")
         assert findings(ROUTER, W2, change) == []
+
+    @pytest.mark.parametrize("most", [100, 10])
+    def test_a_block_list_is_up_to_the_nodes_owner(self, most, monkeypatch):
+        monkeypatch.setattr(set_members, "MOST_ENTRIES", most)
+        banned = [f"172.29.{n // 250}.{n % 250 + 1}" for n in range(1_000, 1_050)]
+
+        def change(document):
+            entries = "".join(f"add banned {each}\n" for each in banned)
+            document["commands"]["ipset-save"]["output"] += f"create banned hash:ip\n{entries}"
+            rule = "-A FORWARD -m set --match-set banned src -j DROP"
+            with_rule_before("-A FORWARD", rule)(document)
+
+        assert findings(ROUTER, W2, change) == []
+
+    @pytest.mark.parametrize("most", [100, 10])
+    def test_a_block_list_with_a_pod(self, most, monkeypatch):
+        monkeypatch.setattr(set_members, "MOST_ENTRIES", most)
+
+        def change(document):
+            entries = "".join(f"add banned 198.18.{n // 250}.{n % 250}\n" for n in range(50))
+            document["commands"]["ipset-save"]["output"] += (
+                f"create banned hash:ip\n{entries}add banned 10.244.1.6\n"
+            )
+            rule = "-A FORWARD -m set --match-set banned src -j DROP"
+            with_rule_before("-A FORWARD", rule)(document)
+
+        found = findings(ROUTER, W2, change)
+        assert (CLOSED, DB, "Ingress") in whats(found)
+        (of_db,) = [each for each in found if each.pod == DB]
+        assert "-A FORWARD -m set --match-set banned src -j DROP" in of_db.finding.evidence
 
 
 class TestUndecided:

@@ -84,8 +84,8 @@ class Way:
     def allowed(self) -> int:
         """The packets that policies allow, to ports that they tell apart.
 
-        Those to a pod of the node count as its ingress only. What leaves the cluster counts if a
-        policy is about it: otherwise the owner of the node may have refused it.
+        Those to a pod of the node count as its ingress only. Addresses outside count if a policy is
+        about them, and not those that rules alone name: the owner of the node may ban some.
         """
         ports, of_end = self.ports, self.packets.of_end
         return sum(
@@ -97,7 +97,7 @@ class Way:
     def _counts(self, peer: End, reach: Reach) -> bool:
         if peer.is_local:
             return self.direction is Direction.INGRESS
-        return bool(peer.pods) or not reach.is_open
+        return bool(peer.pods) or (peer.is_named and not reach.is_open)
 
     @cached_property
     def of_policies(self) -> int:

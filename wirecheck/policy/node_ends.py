@@ -17,7 +17,7 @@ from wirecheck.addresses import IPAddress, IPNetwork, network
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError
-from wirecheck.dataplane.rules.set_members import OF_ADDRESS_AND_PORT
+from wirecheck.dataplane.rules.set_members import OF_ADDRESS_AND_PORT, IpsetMembers
 from wirecheck.node.egress import OUTSIDE
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routes import NodeRoutes
@@ -45,6 +45,8 @@ class End:
     """Whether the device is a bridge that the pod is a port of."""
     is_left: bool = False
     """Whether it is an address for pods, and no pod has it."""
+    is_named: bool = True
+    """Whether it stands for pods, or for addresses that policies name; others only rules name."""
     told: object = ()
     """Equal for addresses that the rules of the node do not tell apart."""
 
@@ -100,7 +102,7 @@ class AddressesTold:
     def members(self) -> Iterator[IPAddress]:
         """The single addresses in sets."""
         for members in self.filters.used_sets(self.family).values():
-            for each in members.networks:
+            for each in () if members.is_large else members.networks:
                 if each.prefixlen == each.max_prefixlen and each.version == self.family:
                     yield each.network_address
 
@@ -113,11 +115,19 @@ class AddressesTold:
         for text in (*self.filters.source_ranges(family), *self.filters.hosts(family)):
             yield network(text), text
         for name, members in self.filters.used_sets(family).items():
+            if members.is_large:
+                continue
             if members.type in OF_ADDRESS_AND_PORT:
                 for port, ranges in (members.by_port or {}).items():
                     yield from ((each, (name, port)) for each in ranges.networks)
             else:
                 yield from ((each, name) for each in members.networks)
+
+    @cached_property
+    def _large(self) -> tuple[tuple[str, IpsetMembers], ...]:
+        """Block lists of other programs: only the pods in them are of interest."""
+        used = self.filters.used_sets(self.family)
+        return tuple((name, each) for name, each in used.items() if each.is_large)
 
     @cached_property
     def _by_length(self) -> dict[int, set[int]]:
@@ -132,7 +142,8 @@ class AddressesTold:
         number, width = int(address), address.max_prefixlen
         starts = ((n, number >> (width - n) << (width - n)) for n in self._by_length)
         within = tuple((n, start) for n, start in starts if start in self._by_length[n])
-        return frozenset(self._single.get(number, ())), within
+        listed = tuple(name for name, each in self._large if each.mentions(address))
+        return frozenset(self._single.get(number, ())), within, listed
 
 
 @dataclass(frozen=True)
@@ -192,27 +203,33 @@ class NodeEnds:
         told = AddressesTold(self.filters, family)
         blocks = self._pods.expected.vocabulary.block_map
         found: dict[object, End] = {}
-        for address in islice(self._of_nobody(family, told), MOST_ADDRESSES):
+        for address, is_named in islice(self._of_nobody(family, told), MOST_ADDRESSES):
             covered_by = blocks.covering([address])
             key = covered_by, told.of(address)
             device = self._device_to(address)
             if key not in found and device is not None:
                 is_left = not self._is_unused(address)
                 peer = Outside(covered_by)
-                found[key] = End(address, peer, device=device, is_left=is_left, told=key[1])
+                found[key] = End(
+                    address, peer, (), device, is_left=is_left, is_named=is_named, told=key[1]
+                )
         return tuple(found.values())
 
-    def _of_nobody(self, family: int, told: AddressesTold) -> Iterator[IPAddress]:
-        """Addresses of no pod, node or Service: of blocks, of ranges in rules, and left in sets."""
+    def _of_nobody(self, family: int, told: AddressesTold) -> Iterator[tuple[IPAddress, bool]]:
+        """Addresses of no pod, node or Service, each with whether policies name it.
+
+        First those of ipBlocks, then of ranges in rules, then those that were left in sets.
+        """
         blocks = self._pods.expected.vocabulary.block_map.blocks
-        yield OUTSIDE[family]
-        for range_ in (*(each for block in blocks for each in block.ranges), *told.ranges):
+        yield OUTSIDE[family], True
+        of_blocks = [(range_, True) for block in blocks for range_ in block.ranges]
+        for range_, is_named in (*of_blocks, *((each, False) for each in told.ranges)):
             address = self._unused_in(range_) if range_.version == family else None
             if address is not None:
-                yield address
+                yield address, is_named
         for address in told.members:
             if address not in self._pods.assigned:
-                yield address
+                yield address, False
 
     def _unused_in(self, range_: IPNetwork) -> IPAddress | None:
         """An address of the range that belongs to no pod, node or Service."""

@@ -14,6 +14,8 @@ Port = tuple[str, int]
 OF_ADDRESSES = frozenset({"hash:ip", "hash:net"})
 OF_ADDRESS_AND_PORT = frozenset({"hash:ip,port", "hash:net,port"})
 OF_PORTS = "bitmap:port"
+MOST_ENTRIES = 16_384
+"""More than pods that one policy names on any node; block lists have 100,000."""
 
 
 class Ranges:
@@ -82,6 +84,19 @@ class IpsetMembers:
         with suppress(ValueError):
             return frozenset(map(int, self._ipset.entries))
         return frozenset()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has more entries than sets of policies have, as block lists do."""
+        return len(self._ipset.entries) > MOST_ENTRIES
+
+    def mentions(self, address: IPAddress) -> bool:
+        """Whether the address is in it, with whatever port."""
+        return self._mentioned.has(address)
+
+    @cached_property
+    def _mentioned(self) -> Ranges:
+        return Ranges(dict.fromkeys(self.networks))
 
     @property
     def networks(self) -> Iterator[IPNetwork]:
