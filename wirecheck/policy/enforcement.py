@@ -27,6 +27,7 @@ from wirecheck.policy.node_ends import End, NodeEnds, joined
 from wirecheck.policy.packet_filters import PacketFilters
 from wirecheck.policy.peers import PodClass
 from wirecheck.policy.reach import EVERYTHING, Direction, Reach
+from wirecheck.text import plural
 
 MOST_EVIDENCE = 4
 MOST_CONCERNED = 20
@@ -152,15 +153,15 @@ class PolicyEnforcement:
                 f"{self.seen.cni} enforces policies outside of iptables and nftables, in maps or "
                 "flows that are not read"
             )
-        own = [each for family in (4, 6) for each in self._ends.local(family)]
+        own = [pod for pod in self.seen.pods if pod.has_own_netns]
         if not own:
             raise NotApplicable("no pod of the node has a network of its own")
-        addresses = frozenset(str(each.address) for each in own)
-        devices = frozenset(each.device for each in own if each.device and not each.is_bridged)
+        addresses = frozenset(str(each) for pod in own for each in pod.addresses)
+        devices = (name for name, is_bridge in self._ends.devices.values() if not is_bridge)
         agents = [each for each in self.seen.cluster.cni_agents if each.filter_chains]
-        if not (agents or self.filters.concern_pods(addresses, devices)):
+        if not (agents or self.filters.concern_pods(addresses, frozenset(devices))):
             selecting = self.seen.cluster.pod_index.policies.selecting
-            policies = filter(None, (selecting(e.pods[0].object) for e in own))
+            policies = filter(None, (selecting(each.object) for each in own))
             unenforced = next((f", so nothing known enforces {each}" for each in policies), "")
             raise NotApplicable(
                 f"no rules of iptables or nftables are about single pods{unenforced}"
@@ -278,7 +279,7 @@ class PolicyEnforcement:
         answer = (way.own if is_open else way.joint)[at].answer(port[0].upper(), port[1])
         from_to = "from" if way.direction is Direction.INGRESS else "to"
         total = sum(way.peers[n].count for n, _ in affected)
-        more = f", and {total - 1} further peers" if total > 1 else ""
+        more = f", and {plural(total - 1, 'further peer')}" if total > 1 else ""
         done = "forwards it" if is_open else "refuses it"
         return Deviation(
             way.subject.pods[0],
