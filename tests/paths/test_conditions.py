@@ -12,6 +12,7 @@ from wirecheck.parse.ipset import parse_ipset_save
 from wirecheck.paths.ip_sets import IpSets
 from wirecheck.paths.later_packets import answer_matches
 from wirecheck.paths.packet import EPHEMERAL, Phase, Segment
+from wirecheck.paths.states import state_matches
 
 SETS = """\
 create pods hash:net family inet hashsize 1024 maxelem 65536
@@ -117,3 +118,61 @@ def test_an_untracked_tunnel_does_not_exempt_what_is_in_it(traced) -> None:
     view = traced(WEB, FAR_GATEWAY, complete, *(on("wc-w1", each) for each in changes))
 
     assert dies(view)[3].endswith(drop)
+
+
+@pytest.mark.parametrize(
+    ("rule", "state", "matches"),
+    [
+        ("-p tcp -j DROP", "INVALID", True),
+        ("-m conntrack --ctstate NEW -j DROP", "INVALID", False),
+        ("-m conntrack --ctstate INVALID,NEW -j DROP", "INVALID", True),
+        ("-m conntrack ! --ctstate NEW -j DROP", "INVALID", True),
+        ("-m state --state UNTRACKED -j ACCEPT", "UNTRACKED", True),
+        ("-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "UNTRACKED", False),
+        ("chain c: ct state new drop", "INVALID", False),
+        ("chain c: ct state != new drop", "INVALID", True),
+        ("chain c: ct state { invalid, new } drop", "INVALID", True),
+        ("-m conntrack --ctstate NEW --ctstatus DNAT -j DROP", "INVALID", None),
+    ],
+)
+def test_states_without_a_connection(rule: str, state: str, matches: bool | None) -> None:
+    assert state_matches(rule, state) is matches
+
+
+@pytest.mark.parametrize(
+    ("rule", "table", "result"),
+    [
+        ("-A PREROUTING -d 10.244.1.9/32 -m conntrack --ctstate NEW -j DROP", "raw", "reaches"),
+        ("-A PREROUTING -d 10.244.1.9/32 -m conntrack --ctstate INVALID -j DROP", "raw", "dies"),
+        ("-A PREROUTING -d 10.244.1.9/32 -m conntrack --ctstate NEW -j DROP", "mangle", "dies"),
+        ("-A PREROUTING -d 10.244.1.9/32 -m conntrack --ctstate INVALID -j DROP", "mangle",
+         "reaches"),
+    ],
+)  # fmt: skip
+def test_table_raw_meets_packets_before_connection_tracking(
+    traced, rule: str, table: str, result: str
+) -> None:
+    rules = with_rules(rule, table=table)
+
+    assert traced(WEB, FAR_GATEWAY, complete, on("wc-w2", rules)).result == result
+
+
+def test_an_exempt_packet_is_untracked_in_later_tables(traced) -> None:
+    exempt = "-A PREROUTING -d 10.244.1.9/32 -j CT --notrack"
+    drop = "-A FORWARD -d 10.244.1.9/32 -m conntrack --ctstate UNTRACKED -j DROP"
+    changes = with_rules(exempt, table="raw"), with_rules(drop)
+    view = traced(WEB, FAR_GATEWAY, complete, *(on("wc-w2", each) for each in changes))
+
+    assert dies(view)[3].endswith(drop)
+
+
+@pytest.mark.parametrize(("protocol", "state"), [("tcp", "INVALID"), ("udp", "NEW")])
+def test_an_answer_whose_first_packet_was_exempt(traced, protocol: str, state: str) -> None:
+    exempt = "-A PREROUTING -d 10.244.1.9/32 -j CT --notrack"
+    drop = f"-A FORWARD -s 10.244.1.9/32 -m conntrack --ctstate {state} -j DROP"
+    changes = with_rules(exempt, table="raw"), with_rules(drop)
+    both = (on("wc-w2", each) for each in changes)
+    view = traced(WEB, FAR_GATEWAY, complete, *both, protocol=protocol)
+
+    assert dies(view)[3].endswith(drop)
+    assert view.paths[0].there.result == "reaches"

@@ -168,7 +168,7 @@ def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
         share=there.share,
         translations=there.translations,
         tracked=there.tracked,
-        untracked=there.untracked,
+        unseen=there.untracked,
         overlooked=there.overlooked,
     )
     sender = start.at.place

@@ -17,6 +17,7 @@ from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.dataplane.table import RuleText, Verdict, text_of
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.question import Followed, Situation
+from wirecheck.paths.states import INVALID, TRACKING, UNTRACKED
 
 SAME_PRIORITY = (
     "two chains of the same priority translate it, and the one counts that was loaded last, which "
@@ -76,10 +77,18 @@ def _through_tied(
             if way.is_over or not _meets(stage, situation, way):
                 new.append(way)
                 continue
-            here = replace(situation, packet=way.packet)
+            here = replace(situation, packet=way.packet, state=_state(stage, situation, way))
             new += [_after(way, each) for each in _through_stage(stage, here)]
         ways = tuple(new)
     yield from ways
+
+
+def _state(stage: Stage, situation: Situation, way: Passed) -> str:
+    """The state of a packet that connection tracking does not know here."""
+    if way.untracked:
+        return UNTRACKED
+    is_before = situation.is_before_tracking and stage.priority < TRACKING
+    return INVALID if is_before else situation.state
 
 
 def _is_contested(stages: Sequence[Stage], situation: Situation, before: Passed) -> bool:

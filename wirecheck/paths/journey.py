@@ -151,7 +151,9 @@ class Journey:
     tracked: frozenset[Tracking] = frozenset()
     """Where connection tracking has seen the first packet."""
     untracked: frozenset[Tracking] = frozenset()
-    """Where a rule exempts the connection from tracking."""
+    """Where a rule exempts the packet from tracking."""
+    unseen: frozenset[Tracking] = frozenset()
+    """Of an answer: where a rule exempted the first packet."""
     carried: tuple[Carried, ...] = ()
     """The packets inside of this one, the innermost first."""
     result: Result | None = None

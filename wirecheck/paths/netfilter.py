@@ -17,6 +17,7 @@ from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place
 from wirecheck.paths.question import Situation
 from wirecheck.paths.route import source_on
+from wirecheck.paths.states import INVALID, NEW, UNTRACKED
 
 AT_DESTINATION, AT_SOURCE = frozenset({PREROUTING, OUTPUT}), frozenset({POSTROUTING, INPUT})
 """The hooks at which connection tracking translates destinations, and sources."""
@@ -66,12 +67,26 @@ def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
             each.netns == place.key and each.is_destination and each.after == end
             for each in journey.translations
         ),
-        is_tracked=is_known and journey.tracking not in journey.untracked,
+        is_tracked=is_known and journey.tracking not in journey.untracked | journey.unseen,
+        state=_state(journey),
+        is_before_tracking=hook in AT_DESTINATION and iif != "lo",
         is_translating=iif != "lo" or hook not in AT_DESTINATION,
         sets=place.hooks.sets,
         overlooked=overlooked_rules(journey, hook),
         is_back=_is_back(place, packet, iif),
     )
+
+
+def _state(journey: Journey) -> str:
+    """The state of a packet whose connection is not known here; empty if it is.
+
+    An answer without a first packet is invalid over TCP, and begins a connection over UDP.
+    """
+    if journey.tracking in journey.untracked:
+        return UNTRACKED
+    if journey.tracking not in journey.unseen:
+        return ""
+    return INVALID if journey.packet.protocol == "tcp" else NEW
 
 
 def overlooked_rules(journey: Journey, stage: str) -> frozenset[str]:

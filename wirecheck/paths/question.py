@@ -19,6 +19,7 @@ from wirecheck.dataplane.rules.steps import IN, OUT, Packet, SourceTest, Step
 from wirecheck.paths.ip_sets import NO_SETS, IpSets
 from wirecheck.paths.later_packets import answer_matches, source_port_matches
 from wirecheck.paths.packet import Segment
+from wirecheck.paths.states import state_matches
 
 SETS_TTL = re.compile(r"(?:--(?:ttl|hl)-set|(?:ttl|hoplimit) set) (\d{1,3})")
 TRACKED_STATES = ("ESTABLISHED", "established")
@@ -41,6 +42,10 @@ class Situation:
     """Whether the destination was translated in this netns."""
     is_tracked: bool = True
     """Whether connection tracking here knows the connection, or sees its first packet."""
+    state: str = ""
+    """INVALID, UNTRACKED or NEW without a connection; empty for a packet of a known one."""
+    is_before_tracking: bool = False
+    """Whether the hook is the one at which connection tracking first meets the packet."""
     is_translating: bool = True
     """Whether table nat is asked: not again for what has passed OUTPUT and comes in by lo."""
     sets: IpSets = NO_SETS
@@ -84,6 +89,8 @@ class Followed(OfPacket):
     def _state(self, step: Step) -> bool | None:
         """Whether the conditions on the connection's state match; None if that is not known."""
         here = self._situation
+        if here.state and (found := state_matches(step.text, here.state)) is not None:
+            return found
         if not here.is_tracked:
             return None if step.never or not step.first or step.later is not True else True
         if not here.packet.is_answer:
