@@ -105,9 +105,11 @@ def _outcomes(world: World, dice: Dice) -> Iterator[Outcome]:
     targets = [(each.address, port) for each in PODS for port in PORTS[1:]]
     targets += [(NODE_ADDRESS, 8080), (SERVICE, 80), (SERVICE, 80)]
     pairs = [(source, *target) for source in sources for target in targets]
+    world.forget()
     seen = world.visit()
     for source, address, port in dice.sample(pairs, PACKETS):
         result, reason = _traced(seen, source, address, port)
+        world.forget()
         is_made = world.connects(source, address, port)
         yield Outcome(source, address, port, is_made, result, reason)
 

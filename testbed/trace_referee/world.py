@@ -69,6 +69,11 @@ class World:
             return True
         return False
 
+    def forget(self) -> None:
+        """Forget neighbours that were learned: each connection asks again."""
+        flushed = (f"ip -n {each.name} neigh flush all" for each in PODS)
+        self.run("; ".join([*flushed, "ip neigh flush all"]))
+
     def visit(self) -> Seen:
         """What the node program reports."""
         dns = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=0.1)

@@ -401,6 +401,30 @@ def test_settings_for_arp(traced, name: str, value: str, is_other_way: bool, lin
         assert ("rp_filter" in view.reason) if line is None else (hop.lines[-1] == line)
 
 
+def test_who_is_asked_learns_the_askers_address(traced) -> None:
+    """The pod answers its node's question, and needs none for the answer."""
+
+    def silent(document: Document) -> None:
+        document["files"][CONF.format("cni0", "arp_ignore")] = "8"
+
+    def knows_nobody(netns: Document) -> None:
+        netns["neighbours"] = []
+
+    forgets = on("wc-w1", forgotten("10.244.1.9")), on("wc-w1", pod("10.244.1.9", knows_nobody))
+    silenced = on("wc-w1", silent)
+
+    assert traced(WEB, FAR_GATEWAY, complete, *forgets, silenced).result == "reaches"
+    assert traced(FAR_GATEWAY, WEB, complete, *forgets, silenced).result == "dies"
+
+
+def test_a_connection_is_routed_again_once_its_source_is_chosen(traced) -> None:
+    refused = added("rules", family=4, priority=3, table=0, source="10.244.2.1/32",
+                    action="blackhole")  # fmt: skip
+    view = traced("node/wc-w2", NEAR_GATEWAY, complete, on("wc-w2", host(refused)))
+
+    assert dies(view)[:2] == ("wc-w2", "routing")
+
+
 def test_another_node_that_has_the_pods_address_takes_its_packets(traced) -> None:
     address = host(added("addresses", index=1, address="10.244.1.9", prefix=32))
     view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", address))

@@ -169,6 +169,7 @@ def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
         translations=there.translations,
         tracked=there.tracked,
         unseen=there.untracked,
+        learned=there.learned,
         overlooked=there.overlooked,
     )
     sender = start.at.place

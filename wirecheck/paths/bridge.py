@@ -53,7 +53,7 @@ def switched(journey: Journey, at: Switched) -> Iterator[Journey]:
 def bridged(world: World, journey: Journey, at: Bridged) -> Iterator[Journey]:
     """A frame whose destination was translated; its ports are checked as those of any other."""
     place, bridge = at.place, at.bridge
-    found = resolved(world, place, bridge, at.neighbour, journey.packet.source)
+    found = resolved(world, bridge, at.neighbour, journey)
     stage = f"neighbour on {bridge.name}"
     journey = journey.doubting(*found.doubts)
     if found.refused:

@@ -48,8 +48,8 @@ def left(world: World, journey: Journey, at: Leaves) -> Iterator[Journey]:
     if is_wire(place, device) and not world.node_with(at.neighbour):
         yield _outside(world, journey, device, at.neighbour)
         return
-    found = resolved(world, place, device, at.neighbour, journey.packet.source)
-    journey = journey.doubting(*found.doubts)
+    found = resolved(world, device, at.neighbour, journey)
+    journey = replace(journey.doubting(*found.doubts), learned=journey.learned | found.learned)
     if found.refused:
         yield journey.dies(stage, found.refused, *found.lines)
     elif found.unknown:

@@ -30,8 +30,8 @@ def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
     """A process of the netns sends the packet: it is routed, and again after a translation."""
     place = at.place
     journey = _entered(journey, place)
-    for routed, decision in _routed(journey, Origin()):
-        each = _with_source(routed, place, decision)
+    for first, towards in _routed(journey, Origin()):
+        each, decision = _connected(journey, _with_source(first, place, towards), towards)
         if is_over(each):
             yield each
             continue
@@ -45,6 +45,15 @@ def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
                     yield from _leaving(again, place, second, is_own=True)
             else:
                 yield from _leaving(out, place, decision, is_own=True)
+
+
+def _connected(before: Journey, journey: Journey, decision: Decision) -> tuple[Journey, Decision]:
+    """A connection is routed again once its source is chosen (ip_route_connect)."""
+    is_chosen = before.packet.source.is_unspecified and journey.packet.protocol == "tcp"
+    if is_over(journey) or not is_chosen:
+        return journey, decision
+    again, second = next(_routed(journey, Origin()))
+    return (again if is_over(again) else journey), second
 
 
 def arrived(journey: Journey, at: Arrives) -> Iterator[Journey]:

@@ -128,6 +128,15 @@ class Carried(NamedTuple):
     vni: int
 
 
+class Learned(NamedTuple):
+    """Who is asked by ARP knows the asker's MAC from then on (arp_process)."""
+
+    netns: tuple[str, int]
+    device: int
+    address: IPAddress
+    mac: str
+
+
 Line = tuple[str, str, str, tuple[str, ...]]
 """What decides at a hop: node, netns, stage and lines."""
 
@@ -158,6 +167,8 @@ class Journey:
     """The packets inside of this one, the innermost first."""
     result: Result | None = None
     reason: str = ""
+    learned: frozenset[Learned] = frozenset()
+    """What was learned from questions for addresses on the way."""
     overlooked: frozenset[Line] = frozenset()
     """What is followed as if it were not there: see `further`."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wirecheck.addresses import IPAddress
 from wirecheck.node.netns import Interface
 from wirecheck.paths.arp import arp_answer
 from wirecheck.paths.arp_rules import past_arp_rules
+from wirecheck.paths.journey import Journey, Learned
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place, World
 from wirecheck.paths.route import source_on
@@ -28,12 +29,17 @@ class Resolved:
     refused: str = ""
     unknown: str = ""
     doubts: tuple[str, ...] = ()
+    learned: frozenset[Learned] = frozenset()
+    """What who was asked has learned."""
 
 
-def resolved(
-    world: World, place: Place, device: Interface, where: IPAddress, source: IPAddress
-) -> Resolved:
-    """The MAC that packets from a source to a neighbour on a device get."""
+def resolved(world: World, device: Interface, where: IPAddress, journey: Journey) -> Resolved:
+    """The MAC that the packet of the journey gets for a neighbour on a device."""
+    place, source = journey.at.place, journey.packet.source
+    for each in journey.learned:
+        if (each.netns, each.device, each.address) == (place.key, device.index, where):
+            text = f"{where} is at {each.mac}, learned from its question"
+            return Resolved(each.mac, text, learned=journey.learned)
     known = place.neighbour(device, where)
     if known and known[0] and known[1] in USABLE:
         line = f"{where} dev {device.name} lladdr {known[0]} {known[1]}"
@@ -80,7 +86,11 @@ def _asked(
         elif answer.refused:
             others.append((f"{there.name} on {there.node} {answer.refused}", answer.line))
     if answering:
-        return _answered(answering, where, lines, tuple(doubts))
+        found = _answered(answering, where, lines, tuple(doubts))
+        there, receiver = answering[0]
+        mac = from_[1].link.mac
+        known = [Learned(there.key, receiver.index, asker, mac)] if asker and found.mac else []
+        return replace(found, learned=frozenset(known))
     if unseen:
         return Resolved(unknown=unseen[0], lines=lines)
     nobody = (f"nobody on {from_[1].name} has the address {where}", "")
