@@ -136,6 +136,8 @@ class Handling(Struct, frozen=True, gc=False):
     """The rules for each backend, in the order of `backends`; without backends for the verdict."""
     third_party: bool = False
     """Whether the rule that decides is in a chain of neither kube-proxy nor the kubelet."""
+    of_others: bool = False
+    """For FORWARD: whether third-party rules alone choose the backends."""
     by_source: bool = False
     """Whether a third-party rule on the path has a condition on the source or the mark."""
     by_mark: bool = False

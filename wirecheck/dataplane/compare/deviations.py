@@ -151,7 +151,12 @@ def _in_forwarding(wanted: Handling, found: Handling, entry: Entry) -> Iterator[
     missing = [each for each in wanted.backends if not shares.get(each)]
     for backend in missing:
         yield Deviation(
-            Kind.BACKEND_MISSING, str(backend), listed(found.backends), backend, found.lines
+            Kind.BACKEND_MISSING,
+            str(backend),
+            listed(found.backends),
+            backend,
+            found.lines,
+            found.of_others,
         )
     yield from _extra_backends(wanted, found, entry)
     weighted = {each: shares[each] for each in found.backends if each not in found.draining}

@@ -154,7 +154,7 @@ def _with_shadows(differences: Iterable[Difference]) -> Iterator[Difference]:
 
 def _is_third_party(each: Difference) -> bool:
     """Whether its rules are neither kube-proxy's nor the kubelet's."""
-    takes = {Kind.VERDICT, Kind.BACKEND_STALE, Kind.BACKEND_WRONG}
+    takes = {Kind.VERDICT, Kind.BACKEND_STALE, Kind.BACKEND_WRONG, Kind.BACKEND_MISSING}
     if each.found == ACCEPTED_BEFORE or each.found.startswith(Verdict.UNTRACKED):
         return False  # It does not send them elsewhere.
     return each.kind in takes and bool(each.evidence) and each.third_party

@@ -186,6 +186,7 @@ def _forward(forwards: list[Result], masquerading: Masquerading, protocol: str) 
         draining,
         evidence=tuple(_evidence(by_backend[backend]) for backend in backends),
         third_party=all(each.third_party for each in forwards),
+        of_others=all(each.third_party for each in forwards),
         deciding=tuple(each for each in rules if each is not None)[:1],
     )
 
