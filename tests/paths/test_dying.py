@@ -417,6 +417,22 @@ def test_who_is_asked_learns_the_askers_address(traced) -> None:
     assert traced(FAR_GATEWAY, WEB, complete, *forgets, silenced).result == "dies"
 
 
+def test_a_permanent_entry_is_not_learned_again(traced) -> None:
+    """The node asks for the pod and the pod learns from it, but keeps its own wrong entry."""
+
+    def wrong(netns: Document) -> None:
+        netns["neighbours"] = [{"index": 2, "address": "10.244.1.1", "state": "PERMANENT",
+                                "mac": "02:00:00:00:00:99"}]  # fmt: skip
+        netns["neighbours"][0]["index"] = next(
+            each["index"] for each in netns["links"] if each["name"] == "eth0"
+        )
+
+    changes = on("wc-w1", forgotten("10.244.1.9")), on("wc-w1", pod("10.244.1.9", wrong))
+    view = traced(WEB, FAR_GATEWAY, complete, *changes)
+
+    assert (view.result, view.paths[0].there.result) == ("dies", "reaches")
+
+
 def test_a_connection_is_routed_again_once_its_source_is_chosen(traced) -> None:
     refused = added("rules", family=4, priority=3, table=0, source="10.244.2.1/32",
                     action="blackhole")  # fmt: skip

@@ -129,7 +129,8 @@ def _sentence(path: TracedPath) -> str:
     if path.result == "reaches" or path.why.startswith(MISLED):
         return f"{path.why}{_where(path) if path.node else ''}"
     verb = "the packet dies" if path.result == "dies" else "where the packet ends cannot be decided"
-    return ": ".join([f"{verb}{_where(path)}", path.why, *path.lines[-1:]])
+    lines = [each for each in path.lines[-1:] if each not in path.why]
+    return ": ".join([f"{verb}{_where(path)}", path.why, *lines])
 
 
 def _where(path: TracedPath) -> str:

@@ -36,11 +36,12 @@ class Resolved:
 def resolved(world: World, device: Interface, where: IPAddress, journey: Journey) -> Resolved:
     """The MAC that the packet of the journey gets for a neighbour on a device."""
     place, source = journey.at.place, journey.packet.source
-    for each in journey.learned:
+    known = place.neighbour(device, where)
+    is_permanent = known is not None and known[1] == "PERMANENT"
+    for each in () if is_permanent else journey.learned:
         if (each.netns, each.device, each.address) == (place.key, device.index, where):
             text = f"{where} is at {each.mac}, learned from its question"
             return Resolved(each.mac, text, learned=journey.learned)
-    known = place.neighbour(device, where)
     if known and known[0] and known[1] in USABLE:
         line = f"{where} dev {device.name} lladdr {known[0]} {known[1]}"
         return Resolved(known[0], f"{where} is at {known[0]}", (line,))
