@@ -433,6 +433,22 @@ def test_a_permanent_entry_is_not_learned_again(traced) -> None:
     assert (view.result, view.paths[0].there.result) == ("dies", "reaches")
 
 
+@pytest.mark.parametrize(("to", "result"), [(GATEWAY, "cannot be decided"), (FAR_GATEWAY, "dies")])
+def test_a_wrong_mac_of_the_gateway(traced, to: str, result: str) -> None:
+    """With bridge-nf-call rules translate the frame first, and it gets the right MAC."""
+
+    def wrong(netns: Document) -> None:
+        index = next(each["index"] for each in netns["links"] if each["name"] == "eth0")
+        entry = {"index": index, "address": "10.244.2.1", "mac": "02:00:00:00:00:99"}
+        kept = [each for each in netns["neighbours"] if each["address"] != "10.244.2.1"]
+        netns["neighbours"] = [*kept, {**entry, "state": "PERMANENT"}]
+
+    view = traced(WEB, to, complete, on("wc-w2", pod("10.244.2.8", wrong)))
+
+    assert view.result == result
+    assert "02:00:00:00:00:99" in view.reason
+
+
 def test_a_connection_is_routed_again_once_its_source_is_chosen(traced) -> None:
     refused = added("rules", family=4, priority=3, table=0, source="10.244.2.1/32",
                     action="blackhole")  # fmt: skip

@@ -71,7 +71,11 @@ def _to_port(journey: Journey, at: Switched) -> Iterator[Journey]:
     stage = f"bridge {bridge.name}"
     out, line = _port_of(place, bridge, at.mac)
     if out is None:
-        yield journey.dies(stage, f"no port leads to {at.mac}", *line)
+        if port is not None and _is_translated(journey, bridge):
+            why = f"no port leads to {at.mac}, but rules change the destination first"
+            yield journey.undecided(stage, why, *line)
+        else:
+            yield journey.dies(stage, f"no port leads to {at.mac}", *line)
         return
     journey = _between(_flooded(journey, place, out, stage, line), place, port, out, stage)
     journey = _past_rules(journey, port, out)
@@ -86,6 +90,15 @@ def _to_port(journey: Journey, at: Switched) -> Iterator[Journey]:
         frame = Frame(place, out, at.mac, at.neighbour)
         text = f"from {name} to {out.name}"
         yield each if is_over(each) else each.to(frame, stage, text, *line)
+
+
+def _is_translated(journey: Journey, bridge: Interface) -> bool:
+    """Whether rules would give the frame another destination, and so another MAC."""
+    if setting(journey.at.place, CALLS[journey.packet.family]) != "1":
+        return False
+    before = journey.packet.destination
+    ways = through_hook(journey, PREROUTING, iif=bridge.name)
+    return any(each.packet.destination != before for each in ways)
 
 
 def _past_rules(journey: Journey, port: Interface | None, out: Interface) -> Journey:
