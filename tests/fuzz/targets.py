@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +41,11 @@ from wirecheck.collect.on_node.visit import framed
 from wirecheck.collect.transport.bounded_process import Finished
 from wirecheck.collect.transport.errors import VisitError
 from wirecheck.collect.transport.failures import output_of
+from wirecheck.dataplane.ebpf.known_addresses import endpoints_of, ipcache_of
+from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS
+from wirecheck.dataplane.ebpf.maps import cilium_maps
+from wirecheck.dataplane.ebpf.node_view import cilium_node
+from wirecheck.dataplane.ebpf.reader import read_cilium
 from wirecheck.inventory.file import AccessMethod
 from wirecheck.parse.conntrack import parse_connections
 from wirecheck.parse.corefile import cluster_zones, expansion, plugins, unknown_zones
@@ -66,6 +73,9 @@ from wirecheck.parse.shell_patterns import matches
 from wirecheck.parse.sync_metrics import parse_sync_metrics
 from wirecheck.snapshot.api_objects import ApiObjects, OddField
 from wirecheck.snapshot.blocks import TextStore, whole
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+from wirecheck.snapshot.objects.metadata import Metadata
+from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 from wirecheck.snapshot.redact_vocabulary import Vocabulary
 from wirecheck.snapshot.values import has_too_many_values
@@ -131,6 +141,32 @@ def _in_blocks(text: str) -> object:
     cut = iptables_blocks.blocks_of(text) or [text]
     blocks = [store.block_of(each) for each in cut]
     return IptablesBlocks().dump_of(blocks), IptablesDoubts().of(store.joined(blocks), is_nft=True)
+
+
+def _ebpf_maps(text: str) -> object:
+    """The same bytes as the entries of each map that is decoded."""
+    data = text.encode("latin-1", "replace")
+    maps = []
+    for name, key, value in (*LAYOUTS, *ADDRESS_LAYOUTS):
+        count = len(data) // (key + value)
+        entries = base64.b64encode(data[: count * (key + value)]).decode()
+        maps.append(EbpfMap(name, 1, key, value, 9, count, entries=entries))
+    found: list[object] = []
+    for order in ("little", "big"):
+        document = EbpfMaps(order, maps)
+        for read in (ipcache_of, endpoints_of, _services_of):
+            with suppress(ParseError):
+                found.append(read(document))
+    return found
+
+
+def _services_of(document: EbpfMaps) -> object:
+    maps = cilium_maps(document)
+    node = cilium_node(
+        NodeObject(Metadata("n1")), (), maps, replaces_kube_proxy=True, follows_topology=False
+    )
+    entries = read_cilium(maps, node, ()).entries.values()
+    return [line for each in entries for of in each.handlings.values() for line in of.lines]
 
 
 def _document(text: str) -> object:
@@ -204,6 +240,13 @@ HTTP = "HTTP/1.1 200 OK\r\n\r\nok"
 PARSE, JSON = (ParseError,), (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 TARGETS: Mapping[str, Target] = {
+    "ebpf maps": Target(
+        _ebpf_maps,
+        base64.b64decode(
+            "CmBrgwBQAAAGAAAAAAAAAAQAAAgAAAAACmBrgwBQAQAGAAAABQAAAAAAAAgAAAAA"
+            "CvQB5h+QBgAAAAAACvQBSx+QBgAAAAAAQAAAAAAAAAEK9AJYAAAAAAAAAAAAAAAA"
+        ).decode("latin-1"),
+    ),
     "conntrack": Target(lambda text: list(parse_connections(text)), CONNTRACK, PARSE),
     "corefile": Target(_corefile, COREFILE),
     "corefile imports": Target(_imports, COREFILE),
