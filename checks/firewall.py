@@ -3,7 +3,7 @@
 from wirecheck.catalogue import Fact, Finding, Findings, Level, Ref, check
 from wirecheck.catalogue.settling import COMING_AND_GOING, CUSTOM_OBJECTS, ON_NODE
 from wirecheck.model.node import Node
-from wirecheck.node.firewall import Dropped
+from wirecheck.node.filter_chains import Dropped
 
 RULES = (Fact.API, Fact.NETNS, Fact.SERVICE_RULES)
 FIND = (

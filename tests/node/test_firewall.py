@@ -9,7 +9,7 @@ import pytest
 from tests.checks.small_cluster import FILTER, HOST, SmallCluster, link
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
-from wirecheck.node.firewall import Dropped
+from wirecheck.node.filter_chains import Dropped
 from wirecheck.snapshot.node_document import Command
 
 PACKET = ForwardedPacket(ip_address("10.244.0.9"), ip_address("10.244.1.9"), "eth0", "eth1")

@@ -18,7 +18,8 @@ from wirecheck.api_index.node_addresses import all_addresses, internal_addresses
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.network.open_vswitch import OVS_TUNNELS
-from wirecheck.node.firewall import Dropped, Firewall
+from wirecheck.node.filter_chains import Dropped
+from wirecheck.node.firewall import Firewall
 from wirecheck.node.netns import Interface
 from wirecheck.node.plugin_devices import PluginDevices
 from wirecheck.node.routes import NodeRoutes
