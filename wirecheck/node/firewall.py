@@ -6,7 +6,7 @@ programs. In snapshots of older versions the latter are known by name only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -180,10 +180,9 @@ class Firewall:
                     yield ForwardChain(stage, is_early=hook == "prerouting")
 
     def accepts_further_ports(
-        self, hook: str, packet: ForwardedPacket, ports: Iterable[int]
+        self, hook: str, packet: ForwardedPacket, ports: Sequence[int]
     ) -> bool:
         """Whether rules of a hook accept packets like this one, and name one of the ports."""
-        packets = [packet_at(packet, each) for each in ports]
         steps = (
             step
             for each in self._chains(hook)[packet.source.version]
@@ -191,10 +190,11 @@ class Firewall:
             for step in chain.steps
             if step.protocol == packet.protocol and End(Verdict.NOTHING) in step.actions
         )
-        return any(
-            (step.port or step.tests) and any(concerns_destination(each, step) for each in packets)
-            for step in steps
-        )
+        for step in steps:
+            named = {step.port} & set(ports) if step.port else ports if step.tests else ()
+            if any(concerns_destination(packet_at(packet, port), step) for port in named):
+                return True
+        return False
 
     def _refused(
         self,

@@ -142,7 +142,7 @@ def test_rules_that_masquerade_everything_are_named() -> None:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("hook", "priority"), [("forward", 0), ("postrouting", -150)])
 @pytest.mark.parametrize(
-    "value", [0, {"ct": {"key": "mark"}}, {"&": [{"meta": {"key": "mark"}}, 0xFF]}]
+    "value", [{"ct": {"key": "mark"}}, {"&": [{"meta": {"key": "mark"}}, 0xFF]}]
 )
 def test_a_table_of_nftables_may_clear_the_mark_in_both_modes(mode, hook, priority, value) -> None:
     rule = [{"mangle": {"key": {"meta": {"key": "mark"}}, "value": value}}]
