@@ -382,3 +382,18 @@ class TestUndecided:
 
         with pytest.raises(NotApplicable, match="so nothing known enforces NetworkPolicy s"):
             assert node_of(ROUTER, W2, rules(change), without_agents).policy_enforcement.deviations
+
+    @pytest.mark.parametrize("target", ["ACCEPT", "LOG", "DROP"])
+    def test_one_rule_with_a_pods_device_is_no_policy_engine(self, target):
+        def change(lines):
+            plain = [each for each in lines if "cali" not in each]
+            rule = f"-A FORWARD -i cali47c5ac52ace -j {target}"
+            at = next(at for at, each in enumerate(plain) if each.startswith("-A FORWARD"))
+            return [*plain[:at], rule, *plain[at:]]
+
+        def without_agents(api):
+            api["pods"] = [e for e in api["pods"] if "calico" not in e["metadata"]["name"]]
+
+        node = node_of(CALICO, "tb-w2", rules(change), without_agents)
+        with pytest.raises(NotApplicable, match="are about single pods"):
+            assert node.policy_enforcement.deviations

@@ -16,11 +16,11 @@ from wirecheck.dataplane.iptables.reader import VARIANTS, shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
 from wirecheck.dataplane.nftables.tables import stages_of
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
-from wirecheck.dataplane.rules.dispatch import named_devices, pod_chains
+from wirecheck.dataplane.rules.dispatch import pod_chains
 from wirecheck.dataplane.rules.followed_packets import kept
 from wirecheck.dataplane.rules.ruleset import Stage, reachable
 from wirecheck.dataplane.rules.set_members import IpsetMembers, Port
-from wirecheck.dataplane.rules.steps import Step
+from wirecheck.dataplane.rules.steps import Jump, Step
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.seen import NodeSeen
@@ -160,8 +160,14 @@ class _PolicyChains(ChainCache):
 
 
 def _is_about(stage: Stage, addresses: frozenset[str], devices: frozenset[str]) -> bool:
-    named = (name for each in named_devices(stage).values() for name in each)
-    return bool(pod_chains(stage, addresses)) or any(name in devices for name in named)
+    """Whether the stage has chains for single pods. One rule with a pod's device is a person's."""
+    return bool(pod_chains(stage, addresses)) or any(
+        test.value in devices
+        for chain in reachable(stage)
+        for step in chain.steps
+        if any(isinstance(each, Jump) for each in step.actions)
+        for test in step.sources
+    )
 
 
 def _ports_of(step: Step) -> set[Port]:
