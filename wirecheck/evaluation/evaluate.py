@@ -45,7 +45,7 @@ class Evaluation:
     """Evaluates the given checks on one snapshot, node by node.
 
     At most one node's documents (one per round) are in memory at a time, and those of a few nodes
-    that packets of failed probes came to.
+    that packets of its failed probes came to.
     """
 
     def __init__(
@@ -114,6 +114,8 @@ class Evaluation:
             for check in self._checks
             if check.scope == "node"
         ]
+        if self._probe_paths:
+            self._probe_paths.forget_nodes()
         yield from reported_once(items, shared)
         if self._compares_nodes:
             self._remember(name, nodes)

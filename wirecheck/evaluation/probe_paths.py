@@ -46,6 +46,7 @@ class ProbePaths:
 
     def __init__(self, cluster: ClusterSeen, node_of: Callable[[str], Node]) -> None:
         self._cluster = cluster
+        self._node_of = node_of
         self._world = world_of(cluster, node_of)
         self._found: dict[tuple[str, End], TracedPath | None] = {}
         self._of_node: Counter[str] = Counter()
@@ -60,6 +61,10 @@ class ProbePaths:
             self._of_node[node] += 1
             self._found[key] = self._safely_traced(node, sent)
         return self._found[key]
+
+    def forget_nodes(self) -> None:
+        """Free the nodes that paths led to; their documents are large."""
+        self._world = world_of(self._cluster, self._node_of)
 
     def _safely_traced(self, node: str, sent: Unanswered) -> TracedPath | None:
         """The path. What cannot be followed must not cost the finding."""
