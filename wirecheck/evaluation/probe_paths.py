@@ -16,7 +16,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Ref, Unanswered
 from wirecheck.evaluation.lost_between import lost_between
 from wirecheck.model.node import Node
-from wirecheck.model.path_world import world_of
+from wirecheck.model.path_world import PathNodes
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, NoSuchEndError
@@ -46,8 +46,8 @@ class ProbePaths:
 
     def __init__(self, cluster: ClusterSeen, node_of: Callable[[str], Node]) -> None:
         self._cluster = cluster
-        self._node_of = node_of
-        self._world = world_of(cluster, node_of)
+        self._nodes = PathNodes(cluster, node_of)
+        self._world = self._nodes.world
         self._found: dict[tuple[str, End], TracedPath | None] = {}
         self._of_node: Counter[str] = Counter()
 
@@ -63,8 +63,8 @@ class ProbePaths:
         return self._found[key]
 
     def forget_nodes(self) -> None:
-        """Free the nodes that paths led to; their documents are large."""
-        self._world = world_of(self._cluster, self._node_of)
+        """Free the nodes that paths led to."""
+        self._nodes.forget()
 
     def _safely_traced(self, node: str, sent: Unanswered) -> TracedPath | None:
         """The path. What cannot be followed must not cost the finding."""

@@ -8,7 +8,7 @@ from functools import partial
 
 from wirecheck.inspect.scene import Scene
 from wirecheck.inspect.trace_view import HopView, PathView, TraceView, WayView
-from wirecheck.model.path_world import world_of
+from wirecheck.model.path_world import PathNodes
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, Named, NoSuchEndError, destinations
@@ -28,7 +28,7 @@ def trace_view(
 
     `size` is the payload in bytes; 0 for a packet that fits everywhere.
     """
-    world = world_of(scene.cluster, scene.node)
+    world = PathNodes(scene.cluster, scene.node).world
     beginning = start(world, source, to)
     if size and not isinstance(beginning, str):
         beginning = replace(beginning, packet=with_size(beginning.packet, size))

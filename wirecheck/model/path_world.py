@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -15,19 +16,34 @@ MOST_NODES = 4
 """Nodes that are kept in memory: those of both ends, and backends of a Service."""
 
 
-def world_of(cluster: ClusterSeen, node_of: Callable[[str], Node]) -> World:
-    """The cluster of one round; `node_of` reads one of its nodes."""
+class PathNodes:
+    """The world of one round; `node_of` reads one of its nodes."""
 
-    @lru_cache(maxsize=MOST_NODES)
-    def visited(name: str) -> Machine | str:
-        if name not in cluster.nodes:
+    def __init__(self, cluster: ClusterSeen, node_of: Callable[[str], Node]) -> None:
+        self._cluster = cluster
+        self._node_of = node_of
+        self._visited = lru_cache(maxsize=MOST_NODES)(self._visit)
+        self._made: list[weakref.ref[Machine]] = []
+        self.world = World(cluster, self._visited)
+
+    def forget(self) -> None:
+        """Free all nodes, at once: their documents are large."""
+        self._visited.cache_clear()
+        for each in self._made:
+            if machine := each():
+                machine.release()
+        self._made.clear()
+
+    def _visit(self, name: str) -> Machine | str:
+        if name not in self._cluster.nodes:
             return f"node {name} is not in the API"
-        node = node_of(name)
+        node = self._node_of(name)
         try:
             if node.seen.host.record.error:
                 return node.seen.host.record.error
         except (FactMissingError, NotApplicable) as error:
             return f"node {name} was not seen: {error}"
-        return Machine(node.seen, node.namespaces, Hooks(node.seen, node.iptables, node.firewall))
-
-    return World(cluster, visited)
+        hooks = Hooks(node.seen, node.iptables, node.firewall)
+        machine = Machine(node.seen, node.namespaces, hooks)
+        self._made.append(weakref.ref(machine))
+        return machine

@@ -57,6 +57,11 @@ class Machine:
                 found[netns.inode] = f"pod {pod.namespace}/{pod.name}"
         return found
 
+    def release(self) -> None:
+        """Part from its places, which refer to it: their circle would keep the node in memory."""
+        for name in ("places", "host", "by_nsid"):
+            vars(self).pop(name, None)
+
 
 @dataclass(frozen=True, eq=False)
 class Place:
