@@ -82,7 +82,9 @@ def test_damaged_rules_never_pass_and_do_not_affect_other_checks(
         and {Outcome.FAIL} <= {items[name].outcome for name in services}
     )
     assert rested_on_rules <= OTHERS_OF_RULES | {
-        name for name in items if name.split(".")[0] in ("services", "kube_proxy", "firewall")
+        name
+        for name in items
+        if name.split(".")[0] in ("services", "kube_proxy", "firewall", "policy")
     }
     for name in rested_on_rules:
         assert "fault of wirecheck" not in items[name].reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,15 +16,16 @@ from wirecheck.text import plural
 
 NOT_COUNTED = "it was recorded before all eBPF maps of Cilium were read"
 SETTINGS: Mapping[str, str] = {
-    r"cilium_lb.*": "bpf-lb-map-max",
-    r"cilium_ct[46]_.*": "bpf-ct-global-tcp-max",
-    r"cilium_ct_any[46]_.*": "bpf-ct-global-any-max",
-    r"cilium_snat_.*": "bpf-nat-global-max",
-    r"cilium_policy_.*": "bpf-policy-map-max",
-    r"cilium_node_map.*": "bpf-node-map-max",
-    r"cilium_auth_map": "bpf-auth-map-max",
+    "cilium_lb": "bpf-lb-map-max",
+    "cilium_ct4_": "bpf-ct-global-tcp-max",
+    "cilium_ct6_": "bpf-ct-global-tcp-max",
+    "cilium_ct_any": "bpf-ct-global-any-max",
+    "cilium_snat_": "bpf-nat-global-max",
+    "cilium_policy_": "bpf-policy-map-max",
+    "cilium_node_map": "bpf-node-map-max",
+    "cilium_auth_map": "bpf-auth-map-max",
 }
-"""The key of ConfigMap cilium-config that sets the size of a map."""
+"""By the beginning of a map's name: the key of ConfigMap cilium-config that sets its size."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class MapUsage(TableUsage):
     @property
     def setting(self) -> str:
         """Where its size is configured; empty where Cilium has no setting."""
-        matching = (key for name, key in SETTINGS.items() if re.fullmatch(name, self.name))
-        return next(matching, "")
+        return next((key for name, key in SETTINGS.items() if self.name.startswith(name)), "")
 
 
 @dataclass(frozen=True)

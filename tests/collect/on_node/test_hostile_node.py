@@ -257,7 +257,7 @@ def hide(node: FakeNode, tool: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "kept"),
     [
-        (rtnetlink.GETRULE, {"links", "addresses", "routes"}),
+        (rtnetlink.GETRULE, {"links", "addresses", "routes", "local_routes"}),
         (rtnetlink.GETROUTE, {"links", "addresses"}),
         (rtnetlink.GETADDR, {"links"}),
         (rtnetlink.GETLINK, set()),

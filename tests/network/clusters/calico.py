@@ -66,6 +66,7 @@ POD_ADDRESSES = ("192.168.74.2", "192.168.74.3")
 def calico_vxlan(small: SmallCluster) -> None:
     """Blocks of a pool instead of podCIDRs, a /32 route for each pod, a VXLAN to the others."""
     run_agent(small, "calico-node")
+    small.api["policyKinds"] = {"Calico NetworkPolicy": "read", "GlobalNetworkPolicy": "read"}
     set_pod_addresses(small, *POD_ADDRESSES)
     set_cni_configuration(
         small, "10-calico.conflist", ["calico", "bandwidth", "portmap"], ["calico-ipam"]
