@@ -13,12 +13,17 @@ from testbed.kubeadm import AUDIT_LOG
 from testbed.layout import CONTROL_PLANE
 from testbed.nodes import output
 from wirecheck.collect.api.policies import GROUPS
-from wirecheck.collect.api.resources import CALICO_TYPES, MASQUERADING, MOUNTED_COREFILES
+from wirecheck.collect.api.resources import (
+    CALICO_TYPES,
+    CILIUM_ENDPOINTS,
+    MASQUERADING,
+    MOUNTED_COREFILES,
+)
 
 ROLES = {NAMESPACE: "wirecheck-agents", HELPERS: "wirecheck-helpers"}
 """By namespace; empty where none is applied."""
 OTHER_POLICIES = {plural for kinds in GROUPS.values() for plural in kinds} - {"networkpolicies"}
-OF_OTHER_NETWORKS = {*OTHER_POLICIES, *CALICO_TYPES}
+OF_OTHER_NETWORKS = {*OTHER_POLICIES, *CALICO_TYPES, CILIUM_ENDPOINTS.plural}
 OF_OTHER_CLUSTERS = {*MOUNTED_COREFILES, *MASQUERADING}
 """Resources and ConfigMaps that the test cluster does not have."""
 ACCOUNT = f"system:serviceaccount:{NAMESPACE}:wirecheck"
@@ -87,7 +92,8 @@ def objections(rights: set[Right], taken: set[Right], refused: Iterable[str]) ->
     """Rights that nothing needs, and requests that nothing grants, as sentences.
 
     Corefiles of other distributions are mounted on none of the test cluster's nodes. Policies of
-    other kinds, Calico's pools and ip-masq-agent's settings are read only where they exist.
+    other kinds, Calico's pools, Cilium's endpoints and ip-masq-agent's settings are read only where
+    they exist.
     """
     needless = [
         f"granted and not used: {right.verb} {right.resource} {right.name}".rstrip()

@@ -16,6 +16,14 @@ from wirecheck.collect.pods.agent_manifest import agent_pod, agent_spec
 from wirecheck.inventory.file import Agent, HelperPods, read_inventory
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+OF_KUBERNETES = {
+    "",
+    "apps",
+    "discovery.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+}
 LIST = Right("list", "nodes")
 KUBE_PROXY = Right("get", "configmaps", "kube-proxy")
 EXEC = Right("create", "pods/exec", where="wirecheck")
@@ -82,6 +90,20 @@ def test_a_needless_right_and_a_missing_one_are_wrong() -> None:
     ]
     assert "used and not granted" in objections({LIST}, {LIST, KUBE_PROXY}, [])[0]
     assert objections({LIST}, {LIST}, ["get secrets a"]) == ["refused: get secrets a"]
+
+
+def test_rights_for_other_networks_are_not_needless() -> None:
+    """The test cluster's network has no objects of its own, which would be read."""
+    role = yaml.safe_load(Path("deploy/base/cluster-role.yaml").read_text())
+    of_networks = {
+        Right("list", resource)
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        if not set(rule["apiGroups"]) & OF_KUBERNETES
+    }
+
+    assert of_networks
+    assert objections(of_networks - {Right("list", "networkpolicies")}, set(), []) == []
 
 
 def test_two_runs_differ_in_an_item_or_in_its_outcome() -> None:
