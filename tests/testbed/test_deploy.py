@@ -94,7 +94,7 @@ def test_a_needless_right_and_a_missing_one_are_wrong() -> None:
 
 def test_rights_for_other_networks_are_not_needless() -> None:
     """The test cluster's network has no objects of its own, which would be read."""
-    role = yaml.safe_load(Path("deploy/base/cluster-role.yaml").read_text())
+    role, *_ = yaml.safe_load_all(Path("deploy/base/cluster-role.yaml").read_text())
     of_networks = {
         Right("list", resource)
         for rule in role["rules"]
