@@ -190,7 +190,7 @@ class CalicoSets:
         found = {}
         for family in FAMILIES:
             record = self.seen.facts.commands.get(_table_of(family))
-            if record is not None and record.status == 0 and not record.problem:
+            if record is not None and record.is_whole:
                 has_elements = TERSE not in record.argv
                 texts = self.seen.cluster.readers.texts
                 with suppress(ParseError):

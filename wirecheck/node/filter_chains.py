@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from wirecheck.dataplane.iptables.base_chains import VARIANTS
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.dataplane.table import table_in
 from wirecheck.parse.iptables import IptablesDump, parse_rule
-
-VARIANTS = ("nft", "legacy")
 
 
 @dataclass(frozen=True)

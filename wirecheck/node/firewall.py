@@ -12,6 +12,7 @@ from functools import cached_property
 
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.iptables import reader as iptables_reader
+from wirecheck.dataplane.iptables.base_chains import VARIANTS
 from wirecheck.dataplane.kube_chains import has_kubernetes_chains, is_kubernetes_rule
 from wirecheck.dataplane.nftables import reader as nftables_reader
 from wirecheck.dataplane.nftables.tables import NamedTable, stages_of
@@ -27,7 +28,7 @@ from wirecheck.node.anchors import (
     missing_in_nftables,
     plugins_of,
 )
-from wirecheck.node.filter_chains import VARIANTS, Dropped, ForwardChain, TableFilter
+from wirecheck.node.filter_chains import Dropped, ForwardChain, TableFilter
 from wirecheck.node.host_port_rules import NFT_LISTINGS
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import has_listings, kube_proxy_tables, other_tables, table_names

@@ -48,7 +48,7 @@ def other_tables(seen: NodeSeen) -> Iterator[NamedTable]:
         family, _, name = label.partition(" ")
         is_own = family != "inet" and name in PRIORITIES
         is_met = family not in LINK_FAMILIES and not is_own
-        if kind == OTHER and is_met and record.status == 0 and not record.problem:
+        if kind == OTHER and is_met and record.is_whole:
             try:
                 text, has_elements = record.output, TERSE not in record.argv
                 table = seen.cluster.readers.texts.nft_other(text, has_elements=has_elements)
@@ -63,7 +63,7 @@ def tables_of_iptables(seen: NodeSeen, family: int) -> Mapping[str, NftTable]:
     found = {}
     for name in PRIORITIES:
         record = seen.facts.commands.get(f"{OTHER} {FAMILIES[family]} {name}")
-        if record is not None and record.status == 0 and not record.problem:
+        if record is not None and record.is_whole:
             with suppress(ParseError):
                 text = record.output
                 found[name] = seen.cluster.readers.texts.nft_other(text, has_elements=True)

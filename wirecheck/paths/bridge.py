@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from wirecheck.dataplane.iptables.base_chains import FORWARD, POSTROUTING, PREROUTING
 from wirecheck.node.netns import Interface
 from wirecheck.node.veth import PORT_STATES
 from wirecheck.paths.frames import past_bridge, past_device
-from wirecheck.paths.hooks import FORWARD, POSTROUTING, PREROUTING
 from wirecheck.paths.journey import Arrives, Bridged, Frame, Journey, Switched
 from wirecheck.paths.mtu import received_by
 from wirecheck.paths.neighbours import is_wire, resolved

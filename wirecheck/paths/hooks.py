@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from wirecheck.dataplane.cache import ReaderCache
-from wirecheck.dataplane.iptables.reader import VARIANTS, shared_text
+from wirecheck.dataplane.iptables.base_chains import TABLES, VARIANTS
+from wirecheck.dataplane.iptables.reader import shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
 from wirecheck.dataplane.nftables.reader import own_chains
 from wirecheck.dataplane.nftables.tables import stages_at, stages_of
@@ -25,22 +26,6 @@ from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipset import parse_ipset_save
 from wirecheck.parse.iptables import IptablesDump
 from wirecheck.paths.ip_sets import NO_SETS, IpSets
-
-PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = (
-    "prerouting",
-    "input",
-    "forward",
-    "output",
-    "postrouting",
-)
-TABLES = {
-    PREROUTING: {"raw": -300, "mangle": -150, "nat": -100},
-    INPUT: {"mangle": -150, "filter": 0, "security": 50, "nat": 100},
-    FORWARD: {"mangle": -150, "filter": 0, "security": 50},
-    OUTPUT: {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50},
-    POSTROUTING: {"mangle": -150, "nat": 100},
-}
-"""The tables of iptables that have each hook, with their priorities (NF_IP_PRI_*)."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +63,10 @@ class Hooks:
     def sets(self) -> IpSets:
         """The ipsets of the node; none if they were not read as a whole."""
         record = self.seen.facts.commands.get("ipset-save")
-        is_good = record is not None and record.status == 0 and not record.problem
+        if record is None or not record.is_whole:
+            return NO_SETS
         try:
-            return IpSets(parse_ipset_save(record.output)) if record and is_good else NO_SETS
+            return IpSets(parse_ipset_save(record.output))
         except ParseError:
             return NO_SETS
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from wirecheck.dataplane.iptables.base_chains import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.node.netns import Interface
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.paths.frames import past_device
-from wirecheck.paths.hooks import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.paths.ipsec import under_policies
 from wirecheck.paths.ipvs import virtual_server
 from wirecheck.paths.journey import Arrives, Bridged, Journey, Leaves, Received, Sends

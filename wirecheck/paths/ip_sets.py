@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, network
+from wirecheck.dataplane.rules.set_members import IpsetMembers, Ranges
 from wirecheck.parse.ipset import Ipset
 from wirecheck.paths.packet import EPHEMERAL, Segment
 
@@ -15,8 +16,6 @@ MATCH = re.compile(r"-m set (! )?--match-set (\S+) (src|dst)((?:,(?:src|dst))*)$
 ADDRESSES, PORTS = frozenset({"ip", "net"}), frozenset({"port"})
 MOST_ENTRIES = 20_000
 """Of a set with several fields, whose entries are compared one by one."""
-
-Prefix = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -61,24 +60,12 @@ class _Members:
         return True if True in found else None if None in found else False
 
     def _has_address(self, where: IPAddress) -> bool | None:
-        if self._prefixes is None:
-            return None
-        number, bits = int(where), where.max_prefixlen
-        lengths = self._prefixes.get(where.version, {})
-        return any(number >> (bits - each) in starts for each, starts in lengths.items())
+        return None if self._ranges is None else self._ranges.has(where)
 
     @cached_property
-    def _prefixes(self) -> Mapping[int, Mapping[int, set[int]]] | None:
-        """The networks by family and length; None if an entry is not one."""
-        found: dict[int, dict[int, set[int]]] = {}
-        try:
-            for entry in self.ipset.entries:
-                one = network(entry)
-                start = int(one.network_address) >> (one.max_prefixlen - one.prefixlen)
-                found.setdefault(one.version, {}).setdefault(one.prefixlen, set()).add(start)
-        except ValueError:
-            return None
-        return found
+    def _ranges(self) -> Ranges | None:
+        """The networks; None if an entry is not one."""
+        return IpsetMembers(self.ipset).addresses
 
 
 def _address(field: str, packet: Segment) -> IPAddress:

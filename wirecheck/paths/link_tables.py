@@ -67,8 +67,8 @@ class LinkTables:
         for identity, command in self.commands.items():
             kind, _, label = identity.partition(" ")
             family, _, name = label.partition(" ")
-            is_good = command.status == 0 and not command.problem and "-t" not in command.argv
-            if kind != OTHER or family not in LINK_FAMILIES or not is_good:
+            is_listed = command.is_whole and "-t" not in command.argv
+            if kind != OTHER or family not in LINK_FAMILIES or not is_listed:
                 continue
             try:
                 table = self.readers.texts.nft_other(command.output, has_elements=True)

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.dataplane.iptables.base_chains import INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.node.netns import Interface
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.parse.errors import ParseError
 from wirecheck.paths.filtering import Passed, through
-from wirecheck.paths.hooks import INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.paths.journey import Journey, Result, Translation
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place

@@ -104,5 +104,4 @@ class PodHooks:
     def _listed(self, identity: str) -> Command | None:
         """The listing, if the tool ended well."""
         command = self.record.listings.get(identity)
-        is_good = command is not None and command.status == 0 and not command.problem
-        return command if is_good else None
+        return command if command is not None and command.is_whole else None

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from wirecheck.catalogue.findings import FactMissingError
-from wirecheck.dataplane.iptables.reader import VARIANTS, shared_text
+from wirecheck.dataplane.iptables.base_chains import (
+    FORWARD,
+    POSTROUTING,
+    PREROUTING,
+    TABLES,
+    VARIANTS,
+)
+from wirecheck.dataplane.iptables.reader import shared_text
 from wirecheck.dataplane.iptables.rules import steps_of
 from wirecheck.dataplane.nftables.tables import stages_of
 from wirecheck.dataplane.rules.chains import ChainCache, Chains
@@ -28,12 +35,11 @@ from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipset import parse_ipset_save
 
 HOOKS = {
-    "prerouting": {"raw": -300, "mangle": -150},
-    "forward": {"mangle": -150, "filter": 0, "security": 50},
-    "postrouting": {"mangle": -150},
+    hook: {table: priority for table, priority in TABLES[hook].items() if table != "nat"}
+    for hook in (PREROUTING, FORWARD, POSTROUTING)
 }
-"""The hooks that forwarded packets meet, with the tables of iptables that filter there, and the
-priorities of these (NF_IP_PRI_*)."""
+"""The hooks that forwarded packets meet, with the tables of iptables that filter there, and their
+priorities."""
 SETS = "ipset-save"
 DPORTS = re.compile(r"dports? (.*)")
 NUMBER = re.compile(r"(?<![\w.:/])(\d{1,5})(?:[:-](\d{1,5}))?(?![\w./])")
@@ -96,7 +102,7 @@ class PacketFilters:
     def sets(self) -> Mapping[str, IpsetMembers]:
         """The ipsets of the node by name; none if they were not read."""
         record = self.seen.facts.commands.get(SETS)
-        if record is None or record.problem or record.status != 0:
+        if record is None or not record.is_whole:
             return {}
         try:
             found = parse_ipset_save(record.output)

@@ -24,3 +24,8 @@ class Command(SnapshotPart, frozen=True):
     """`missing` (no such tool), `time limit`, `too large`, `not asked: REASON` (not needed), …"""
     lent: bool = False
     """Whether the tool came from the agent's image: the node lacks it, or has one too old."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the tool ended well and the output is all that it printed."""
+        return self.status == 0 and not self.problem

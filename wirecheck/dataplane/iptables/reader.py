@@ -17,6 +17,7 @@ from msgspec import structs
 
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.clients import Clients
+from wirecheck.dataplane.iptables.base_chains import VARIANTS
 from wirecheck.dataplane.iptables.rules import make_step, steps_of
 from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.nftables.tables import PRIORITIES, NamedTable, with_tables
@@ -32,7 +33,6 @@ from wirecheck.dataplane.table import Entry, Frontend, ServiceTable, Verdict
 from wirecheck.parse.iptables import Chain, IptablesDump, Table
 
 LONGEST_SHARED = 50_000
-VARIANTS = ("nft", "legacy")
 NODE_PORTS = "KUBE-NODEPORTS"
 WAYS = {
     "raw": ("PREROUTING", "OUTPUT"),

@@ -11,7 +11,8 @@ from collections.abc import Hashable, Iterator, Sequence
 from functools import partial
 
 from wirecheck.dataplane.cache import ReaderCache
-from wirecheck.dataplane.iptables.reader import LONGEST_SHARED, VARIANTS
+from wirecheck.dataplane.iptables.base_chains import VARIANTS
+from wirecheck.dataplane.iptables.reader import LONGEST_SHARED
 from wirecheck.dataplane.iptables.rules import MakeStep, steps_of
 from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.nftables.tables import PRIORITIES
