@@ -16,13 +16,12 @@ from typing import Any
 
 from wirecheck.addresses import IPAddress, IPNetwork, network
 from wirecheck.api_index.calico import CalicoVtep
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.dataplane.nftables.keys import MALFORMED, elements_of
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import FAMILIES, OTHER, TERSE
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.ipset import parse_ipset_save
 from wirecheck.parse.nftables import NftTable
 from wirecheck.snapshot.objects.ip_pool import IpPoolObject
 
@@ -167,10 +166,7 @@ class CalicoSets:
             return "an older version of wirecheck did not read ipsets"
         if record.status != 0:
             return f"ipsets were not read: {record.problem or 'ipset failed'}"
-        try:
-            found = parse_ipset_save(record.output).get(full)
-        except ParseError as error:
-            raise FactMissingError(f"{self.seen.name}: {error}") from error
+        found = self.seen.ipsets.get(full)
         if found is None:
             return "a rule uses a set that ipset does not list"
         return _networks(found.entries)

@@ -26,6 +26,8 @@ from wirecheck.node.cni_configuration import types_in_force
 from wirecheck.node.missing_tools import is_missing, missing_tools
 from wirecheck.node.netns import Netns
 from wirecheck.node.routing import Routing
+from wirecheck.parse.errors import ParseError
+from wirecheck.parse.ipset import Ipset, parse_ipset_save
 from wirecheck.snapshot.attempts import Probe
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import (
@@ -275,6 +277,15 @@ class NodeSeen:
         """Return whether a command of the table ran to its end on the node."""
         record = self.facts.commands.get(command)
         return record is not None and record.status is not None
+
+    @cached_property
+    def ipsets(self) -> Mapping[str, Ipset]:
+        """The ipsets that were listed, by name. Raises FactMissingError for a malformed listing."""
+        record = self.facts.commands.get("ipset-save")
+        try:
+            return parse_ipset_save(record.output) if record else {}
+        except ParseError as error:
+            raise FactMissingError(f"{self.name}: {error}") from error
 
     def output_of(self, command: str) -> str:
         """Return what a command of the table printed. Raises FactMissingError if it failed."""

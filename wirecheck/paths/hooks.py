@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
+from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.dataplane.cache import ReaderCache
 from wirecheck.dataplane.iptables.base_chains import TABLES, VARIANTS
 from wirecheck.dataplane.iptables.reader import shared_text
@@ -22,8 +23,6 @@ from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import LINK_FAMILIES, kube_proxy_tables
 from wirecheck.node.seen import NodeSeen
-from wirecheck.parse.errors import ParseError
-from wirecheck.parse.ipset import parse_ipset_save
 from wirecheck.parse.iptables import IptablesDump
 from wirecheck.paths.ip_sets import NO_SETS, IpSets
 
@@ -66,8 +65,8 @@ class Hooks:
         if record is None or not record.is_whole:
             return NO_SETS
         try:
-            return IpSets(parse_ipset_save(record.output))
-        except ParseError:
+            return IpSets(self.seen.ipsets)
+        except FactMissingError:
             return NO_SETS
 
     def lacks_conditions(self, family: int, rules: list[str]) -> str:

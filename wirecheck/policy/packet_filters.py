@@ -31,8 +31,6 @@ from wirecheck.dataplane.rules.steps import Jump, Step
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.seen import NodeSeen
-from wirecheck.parse.errors import ParseError
-from wirecheck.parse.ipset import parse_ipset_save
 
 HOOKS = {
     hook: {table: priority for table, priority in TABLES[hook].items() if table != "nat"}
@@ -104,11 +102,7 @@ class PacketFilters:
         record = self.seen.facts.commands.get(SETS)
         if record is None or not record.is_whole:
             return {}
-        try:
-            found = parse_ipset_save(record.output)
-        except ParseError as error:
-            raise FactMissingError(f"{self.seen.name}: {error}") from error
-        return {name: IpsetMembers(each) for name, each in found.items()}
+        return {name: IpsetMembers(each) for name, each in self.seen.ipsets.items()}
 
     def used_sets(self, family: int) -> Mapping[str, IpsetMembers]:
         """The sets that rules on the way match."""
