@@ -12,7 +12,8 @@ import click
 from testbed import bring_up
 from testbed.bring_up import Shape
 from testbed.commands import StoppedByUserError, TestbedError, stop_all
-from testbed.file_layout import FILE_LAYOUTS, KUBEADM, file_layout_named
+from testbed.file_layout import KUBEADM, file_layout_named
+from testbed.layout_option import LAYOUT
 from testbed.networks.pod_network import DEFAULT, names, network_named
 from testbed.state import state
 
@@ -36,13 +37,7 @@ def main() -> None:
     show_default=True,
     help="The pod network.",
 )
-@click.option(
-    "--layout",
-    type=click.Choice([each.name for each in FILE_LAYOUTS]),
-    default=KUBEADM.name,
-    show_default=True,
-    help="Where nodes keep their files; k3s: and kube-proxy is in the kubelet's process.",
-)
+@LAYOUT
 def up(proxy_mode: str, vm: bool, dual_stack: bool, name: str, layout: str) -> None:
     """Start the cluster, or find it running."""
     network = network_named(name)

@@ -55,7 +55,7 @@ def file_layout_named(name: str) -> FileLayout:
         if each.name == name:
             return each
     known = ", ".join(each.name for each in FILE_LAYOUTS)
-    raise TestbedError(f"there is no layout {name!r} of a node's files: choose one of {known}")
+    raise TestbedError(f"unknown layout {name!r} of a node's files: choose one of {known}")
 
 
 def kube_proxy_arguments(proxy_mode: str) -> str:

@@ -80,8 +80,7 @@ def nodes_not_ready(names: Iterable[str]) -> list[str]:
 def unprogrammed(names: Sequence[str]) -> list[str]:
     """What nodes lack to forward Services: a healthy kube-proxy, answers of the cluster DNS.
 
-    Where the pod network forwards Services by itself there is no kube-proxy. In k3s it has no
-    pod.
+    There is no kube-proxy where the pod network replaces it, and no pod of it in k3s.
     """
     daemon = ["-n", "kube-system", "get", "daemonset", "kube-proxy", "--ignore-not-found"]
     proxied = bool(kubectl(*daemon, "-o", "name").strip())

@@ -11,7 +11,8 @@ import click
 
 from testbed.commands import TestbedError
 from testbed.faults.options import MARKDOWN, REST
-from testbed.file_layout import FILE_LAYOUTS, K3S, KUBEADM, FileLayout, file_layout_named
+from testbed.file_layout import K3S, KUBEADM, FileLayout, file_layout_named
+from testbed.layout_option import LAYOUT
 from testbed.networks.page import into_page
 from testbed.networks.pod_network import names, network_named
 from testbed.networks.proof import prove
@@ -20,13 +21,7 @@ from testbed.networks.proof import prove
 @click.command()
 @click.argument("chosen", metavar="[NAME]...", nargs=-1, type=click.Choice(names()))
 @click.option("--dual-stack", is_flag=True, help="With both IP families.")
-@click.option(
-    "--layout",
-    type=click.Choice([each.name for each in FILE_LAYOUTS]),
-    default=KUBEADM.name,
-    show_default=True,
-    help="Where nodes keep their files.",
-)
+@LAYOUT
 @click.option("--faults/--no-faults", default=True, show_default=True, help="Also its faults.")
 @REST
 @MARKDOWN

@@ -1,7 +1,7 @@
 """Run on a node, with nothing but Python: its pinned eBPF maps as JSON, section → what → value.
 
-Only the maps that an agent writes are told apart by their content. Those of connections, NAT and
-counters move with every packet; of them only the sizes are compared.
+The contents are compared only of maps that an agent writes. Maps of connections, NAT and counters
+change with every packet, so only their sizes are compared.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ def bpf(command: int, attributes: bytes) -> int:
 
 
 def opened(path: str) -> int:
-    """A descriptor that only reads; -1 for what is no map."""
+    """A read-only descriptor; -1 if the pin is not a map."""
     name = ctypes.create_string_buffer(os.fsencode(path))
     return bpf(OPEN, struct.pack("=QII", ctypes.addressof(name), 0, READ_ONLY))
 

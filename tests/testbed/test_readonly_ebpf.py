@@ -44,7 +44,7 @@ def test_a_changed_entry_and_a_new_pin_are_noticed() -> None:
         {each.what for each in differences({"n1": before}, {"n1": after})}
         for before, after in pairwise(states)
     ]
-    # What connections do by themselves is not told apart.
+    # An entry that a connection makes is not a difference.
     assert found == [set(), set(), {f"{PINS}/{SERVICES}"}, {f"{PINS}/left-behind/cilium_lxc"}]
     pins = states[0]["eBPF pins"]
     assert "; entries: 1; " in pins[f"{PINS}/{SERVICES}"]

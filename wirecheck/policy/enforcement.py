@@ -15,7 +15,6 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.rules.followed_packets import Fates, followed
 from wirecheck.dataplane.rules.many_packets import Ends, ManyPackets
-from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.node.firewall import CALICO_EBPF, Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -229,7 +228,7 @@ class PolicyEnforcement:
 
     def _fates(self, way: Way) -> Fates:
         family = way.subject.address.version
-        fates = followed(self._stages(family), way.packets, self.filters.sets)
+        fates = followed(self.filters.stages(family), way.packets, self.filters.sets)
         bypassing = self._bypassing(way, family)
         fates.passed |= bypassing
         fates.refused &= ~bypassing
@@ -239,9 +238,6 @@ class PolicyEnforcement:
             why = f"the rules of nftables tables were not read: {', '.join(unread)}"
             fates.doubts.append((fates.passed, why))
         return fates
-
-    def _stages(self, family: int) -> tuple[Stage, ...]:
-        return self.filters.stages(family)
 
     def _bypassing(self, way: Way, family: int) -> int:
         """The packets that a bridge forwards without asking iptables."""
@@ -299,7 +295,7 @@ class PolicyEnforcement:
         if one.ends[0].is_bridged and self._bridges_alone[family]:
             name = BRIDGE_SYSCTLS[family]
             return (f"{name} is not 1: bridged packets do not meet the packet filter",)
-        fates = followed(self._stages(family), one, self.filters.sets)
+        fates = followed(self.filters.stages(family), one, self.filters.sets)
         if not is_open:
             return (*fates.refused_by[-1:], *fates.lacking)[:MOST_EVIDENCE]
         return (*fates.accepted_by[-1:], *fates.members)[:MOST_EVIDENCE] or ("no rule refuses it",)

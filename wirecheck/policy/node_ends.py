@@ -199,7 +199,7 @@ class NodeEnds:
         return tuple(map(joined, alike.values()))
 
     def outside(self, family: int) -> tuple[End, ...]:
-        """Addresses of nobody in the cluster: one for each area that is told apart."""
+        """Addresses outside the cluster: one for each range that rules or policies distinguish."""
         told = AddressesTold(self.filters, family)
         blocks = self._pods.expected.vocabulary.block_map
         found: dict[object, End] = {}

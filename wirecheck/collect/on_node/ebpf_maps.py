@@ -144,7 +144,7 @@ def _count(path: str, name: str, ends: float) -> Optional[JsonObject]:
     """One map with the number of its entries; None for one that no number describes."""
     descriptor = _open(path)
     if descriptor < 0:
-        # It was of a pod that is gone, or it is no map.
+        # Its pod has ended meanwhile, or the pin is not a map.
         is_gone = ctypes.get_errno() in (errno.ENOENT, errno.EINVAL)
         return None if is_gone else {"name": name, "problem": _problem()}
     try:

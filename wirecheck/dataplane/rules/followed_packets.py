@@ -51,7 +51,7 @@ class Fates:
     members: list[str] = field(default_factory=list)
     """`10.0.0.1 is in set X`: of rules that a single packet matches."""
     lacking: list[str] = field(default_factory=list)
-    """`10.0.0.1 is not in set X`: of rules that a single packet matches but for this set."""
+    """`10.0.0.1 is not in set X`: of rules whose other conditions a single packet matches."""
 
     @property
     def undecided(self) -> int:
