@@ -58,9 +58,10 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
     failing: dict[str, dict[str, Outcome]]
     """Check, then node, then outcome: exactly these. `cluster`, `every node` and `every other node`
     than the target's are understood."""
-    by_chance: dict[str, dict[str, Outcome]] = {}
-    """The same for what also fails if connections happen to take the broken path often enough: of a
-    Service's backends one is chosen at random."""
+    by_chance: dict[str, dict[str, Outcome | list[Outcome]]] = {}
+    """The same for what also fails, with any of these outcomes, if connections happen to take the
+    broken path often enough (of a Service's backends one is chosen at random), or if the kubelet
+    happens to restart something during the run."""
     inconclusive: dict[str, dict[str, str]] = {}
     """Check, then node, then why some of its objects were inconclusive: these as well."""
     smoke: bool = False
@@ -89,11 +90,12 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True):
         return frozenset(flat(self.by_chance))
 
 
-def flat(failing: Mapping[str, Mapping[str, Outcome]]) -> Iterator[Red]:
+def flat(failing: Mapping[str, Mapping[str, Outcome | list[Outcome]]]) -> Iterator[Red]:
     """The (check, node, outcome) of such a table; what it says of all nodes is not spelled out."""
     for check, places in failing.items():
-        for place, outcome in places.items():
-            yield check, "" if place == "cluster" else place, outcome
+        for place, outcomes in places.items():
+            for outcome in [outcomes] if isinstance(outcomes, str) else outcomes:
+                yield check, "" if place == "cluster" else place, outcome
 
 
 def spelled_out(

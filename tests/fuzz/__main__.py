@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (name, options.inputs, options.seed, options.seconds) for name in options.names or TARGETS
     ]
     with Pool() as pool:
-        for each in pool.imap(_fuzzed, work):
+        for each in pool.imap_unordered(_fuzzed, work):
             faults += bool(each.fault)
             print(
                 f"{each.name:26} {each.inputs:>9,} texts, {each.refused:>9,} refused, "

@@ -5,7 +5,7 @@ import pytest
 
 from testbed.faults import __main__ as command
 from testbed.faults import target
-from testbed.faults.fault import Fault, Target, fill_in, load_faults, spelled_out
+from testbed.faults.fault import Fault, Outcome, Target, fill_in, flat, load_faults, spelled_out
 from testbed.faults.matrix import Row, as_markdown, as_text, counted, into_page
 from testbed.state import Record
 from wirecheck.catalogue.registry import load
@@ -112,6 +112,14 @@ def test_what_fails_by_chance_neither_has_to_nor_must_not(red, exact):
 
     assert row.is_exact is exact
     assert ("NOT EXPECTED" in as_text(row)) is bool(red - certain - possible)
+
+
+def test_what_fails_by_chance_may_have_several_outcomes():
+    chance: dict[str, dict[str, Outcome | list[Outcome]]] = {
+        "a.b": {"cluster": ["fail", "error"], "n1": "warn"}
+    }
+
+    assert set(flat(chance)) == {("a.b", "", "fail"), ("a.b", "", "error"), ("a.b", "n1", "warn")}
 
 
 def test_a_fault_that_is_not_named_yet_has_no_set_and_still_must_leave_nothing():
