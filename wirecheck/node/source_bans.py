@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,6 +23,7 @@ from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing import EVERYTHING
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
+from wirecheck.snapshot.objects.service import ServiceObject
 
 MOST_LISTED = 20
 """Rules of one chain that are listed one by one: block lists have thousands."""
@@ -46,6 +47,31 @@ class SourceBan:
         more = f" and {self.further:,} more rules of the chain" if self.further else ""
         cut = f", which refuses {', '.join(self.cut[:MOST_NAMED])} of the cluster"
         return f"{self.ban.rule}{more}{cut if self.cut else ''}"
+
+
+@dataclass(frozen=True)
+class _Destinations:
+    """Where the Services of a cluster are reached, on any of its nodes."""
+
+    services: Iterable[ServiceObject]
+
+    @cached_property
+    def node_ports(self) -> Sequence[tuple[str, int]]:
+        """Protocol and port, sorted."""
+        ports = (port for service in self.services for port in service.spec.ports)
+        return sorted({(each.protocol.lower(), each.node_port) for each in ports if each.node_port})
+
+    @cached_property
+    def to_cluster_ips(self) -> Mapping[int, Sequence[Packet]]:
+        """Packets to the ports of all cluster IPs, by family."""
+        found: dict[int, list[Packet]] = {}
+        for service in self.services:
+            for port in service.spec.ports:
+                for each in valid_addresses(service.spec.cluster_ips):
+                    where = Frontend(each.version, str(each), port.protocol.lower(), port.port)
+                    packet = packet_to(where, None, is_local=False)
+                    found.setdefault(each.version, []).append(packet)
+        return found
 
 
 @dataclass(frozen=True)
@@ -93,23 +119,13 @@ class SourceBans:
 
     def _packets(self, family: int) -> Sequence[Packet]:
         """Packets to cluster IPs and node ports of one family."""
+        cluster = self.seen.cluster
+        known = cluster.kept(_Destinations, lambda: _Destinations(cluster.services.values()))
         own = self._own(family)
-        services = self.seen.cluster.services.values()
-        ports = [(service, port) for service in services for port in service.spec.ports]
-        local = {
-            Frontend(family, "", port.protocol.lower(), port.node_port)
-            for _, port in ports
-            if port.node_port
-        }
-        others = [
-            Frontend(family, str(address), port.protocol.lower(), port.port)
-            for service, port in ports
-            for address in valid_addresses(service.spec.cluster_ips)
-            if address.version == family
-        ]
-        first = sorted(local)[: MOST_PACKETS // 2] if own else []
-        local_packets = [packet_to(each, own, is_local=True) for each in first]
-        return [*local_packets, *(packet_to(each, None, is_local=False) for each in others)]
+        first = known.node_ports[: MOST_PACKETS // 2] if own else ()
+        local = (Frontend(family, "", protocol, port) for protocol, port in first)
+        local_packets = [packet_to(each, own, is_local=True) for each in local]
+        return [*local_packets, *known.to_cluster_ips.get(family, ())]
 
     def _between_nodes(self, family: int) -> Sequence[Packet]:
         """What other nodes send here, whatever the Services are.
