@@ -11,12 +11,18 @@ from msgspec import convert
 from msgspec.structs import replace
 
 from testbed.record import RECORDED
-from wirecheck.catalogue.findings import FactMissingError, Level, NotApplicable
+from wirecheck.catalogue.findings import (
+    FactMissingError,
+    Level,
+    NotApplicable,
+    SharedCauseError,
+)
 from wirecheck.catalogue.registry import load
 from wirecheck.collect.on_node.commands import TABLE
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.snapshot.api_objects import ApiObjects
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, VisitStatus
 from wirecheck.snapshot.netns import Address, Link, Namespace
@@ -459,6 +465,47 @@ def test_a_replacement_is_known_by_its_device_where_no_kube_proxy_is(ipvs_node, 
     assert answering.proxy.mode == "ipvs"
     with pytest.raises(NotApplicable, match=name):
         _ = replaced.proxy
+
+
+def test_the_maps_of_calico_are_recognised_and_never_a_pass(ipvs_node):
+    """As `ls /sys/fs/bpf/tc/globals` prints their names on a node; the sizes are made up."""
+    known = EbpfMap("cali_v4_nat_fe3", 11, 16, 24, 65536, 52)
+    maps = EbpfMaps("little", problem="no map of Services", unsupported=[known])
+    (host,) = ipvs_node.seen.facts.namespaces
+    host = replace(host, links=[*host.links, Link(9, "bpfout.cali")])
+    answering = Node(
+        ipvs_node.cluster,
+        ipvs_node.object,
+        ipvs_node.visit,
+        replace(ipvs_node.seen.facts, namespaces=[host], ebpf=maps),
+    )
+    silent = {each: HttpAnswer(error="refused") for each in ipvs_node.seen.facts.http}
+    api = ipvs_node.cluster.api
+    pods = [each for each in api.pods if not each.metadata.name.startswith("kube-proxy")]
+    calico = Node(
+        Cluster(replace(api, pods=pods), ipvs_node.cluster.index, ipvs_node.cluster.round),
+        ipvs_node.object,
+        ipvs_node.visit,
+        replace(answering.seen.facts, http=silent),
+    )
+
+    assert answering.dataplane.of_rules  # The maps may be left over.
+    with pytest.raises(SharedCauseError) as refused:
+        _ = calico.dataplane
+    assert "Calico (eBPF) forwards Services on this node, not kube-proxy" in str(refused.value)
+    assert "cali_v4_nat_fe3 (keys of 16 bytes, values of 24 bytes, 52 entries)" in str(
+        refused.value
+    )
+    items = [each for each in load() if each.id.startswith("services.") and each.scope == "node"]
+    outcomes = {each.id: list_or_error(each, calico) for each in items}
+    assert not [each for each, found in outcomes.items() if found == []]
+
+
+def list_or_error(check, node):
+    try:
+        return list(check.function(node))
+    except (FactMissingError, NotApplicable) as error:
+        return error
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ from wirecheck.node.service_proxy import ServiceProxy
 from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts, shadowed
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.tunnel_packets import TunnelPackets
+from wirecheck.node.unsupported_maps import UnsupportedMaps
 from wirecheck.node.veth import Orphan, Veth
 from wirecheck.policy.cluster_pods import ClusterPods
 from wirecheck.policy.enforcement import PolicyEnforcement
@@ -458,7 +459,11 @@ class Node:
     def dataplane(self) -> Dataplane:
         """The Service rules, and Cilium's eBPF maps where they were read, compared with the API."""
         if not self.cilium.were_read:
-            return self.kube_proxy_rules
+            try:
+                return self.kube_proxy_rules
+            except NotApplicable as reason:
+                UnsupportedMaps(self.seen).refuse(reason)
+                raise
         if self.cilium.replaces_kube_proxy:
             return self.cilium.dataplane
         return replace(

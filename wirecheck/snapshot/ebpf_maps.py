@@ -39,6 +39,8 @@ class EbpfMaps(SnapshotPart, frozen=True):
     """Whether the entries of all other maps of the plugin were counted; older programs did not."""
     not_counted: int = 0
     """Further pins that a limit of the node program left out."""
+    unsupported: Annotated[list[EbpfMap], FEW] = []
+    """The maps of Services of another plugin, whose entries were only counted."""
     sockets: Annotated[dict[Word, Annotated[list[Word], FEW]], FEW] | None = None
     """The programs on the node's cgroup by hook, such as `connect4`; None in older documents. The
     kernel keeps 15 characters of a name."""

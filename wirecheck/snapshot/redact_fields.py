@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from wirecheck.snapshot.blocks import BlockText
-from wirecheck.snapshot.ebpf_maps import EbpfMaps
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 from wirecheck.snapshot.objects.metadata import ALLOWED_ANNOTATIONS
 from wirecheck.snapshot.redact_dns import redacted_answer
 from wirecheck.snapshot.redact_maps import redacted_map
@@ -32,7 +32,7 @@ from wirecheck.snapshot.redact_table import (
 )
 from wirecheck.snapshot.redact_text import RedactionError, TextMap
 
-CILIUM_MAP = re.compile(r"cilium_[a-z]\w{0,60}")
+KNOWN_MAP = re.compile(r"(?:cilium_[a-z]|cali_v)\w{0,60}")
 KEPT_TABLE = re.compile(
     r"raw|mangle|nat|filter|security|kube-proxy|firewalld|talos|calico|crowdsec6?|f2b-table"
     r"|cni_hostport|crio-hostports|docker-bridges|netavark|flannel-ipv[46]|kindnet-[a-z-]+"
@@ -280,13 +280,17 @@ def _pattern(fields: Fields, where: str, word: str) -> str:
 
 
 def _ebpf(fields: Fields, found: EbpfMaps) -> EbpfMaps:
-    texts = fields.texts
-    maps = [redacted_map(texts.addresses, found.byte_order, each) for each in found.maps]
-    maps = [
-        each if CILIUM_MAP.fullmatch(each.name) else msgspec.structs.replace(each, name="redacted")
-        for each in maps
-    ]
-    return msgspec.structs.replace(found, maps=maps)
+    def redacted(each: EbpfMap) -> EbpfMap:
+        own = redacted_map(fields.texts.addresses, found.byte_order, each)
+        return (
+            own if KNOWN_MAP.fullmatch(own.name) else msgspec.structs.replace(own, name="redacted")
+        )
+
+    return msgspec.structs.replace(
+        found,
+        maps=list(map(redacted, found.maps)),
+        unsupported=list(map(redacted, found.unsupported)),
+    )
 
 
 SPECIAL: Mapping[str, Special] = {

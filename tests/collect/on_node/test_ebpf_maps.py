@@ -168,6 +168,21 @@ def test_a_folder_without_maps_of_services_says_so(pinned: Path) -> None:
     assert "no map of Services" in ebpf_maps.read_all(1.0)["problem"]
 
 
+def test_maps_of_calico_are_named_and_not_read(
+    pinned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("cali_v4_nat_fe3", "cali_v6_nat_be", "cali_v4_nat_aff", "cali_v4_nat_fe3.md"):
+        (pinned / name).touch()
+    monkeypatch.setattr(ebpf_maps, "_count", lambda _, name, __: {"name": name, "count": 7})
+    found = msgspec.convert(ebpf_maps.read_all(1.0), EbpfMaps)
+    assert found.maps == []
+    assert "no map of Services" in found.problem
+    assert found.unsupported == [
+        EbpfMap("cali_v4_nat_fe3", count=7),
+        EbpfMap("cali_v6_nat_be", count=7),
+    ]
+
+
 def test_what_is_no_map_is_named_with_the_reason(pinned: Path) -> None:
     (pinned / SERVICES).touch()
     (found,) = msgspec.convert(ebpf_maps.read_all(1.0), EbpfMaps).maps

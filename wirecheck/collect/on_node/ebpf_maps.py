@@ -28,6 +28,9 @@ KEPT = re.compile(
 OF_ADDRESSES = re.compile(r"cilium_(?:ipcache|lxc)(?:_v\d+)?")
 """The maps of who has an address. Older programs only counted their entries."""
 PINNED = re.compile(r"cilium_\w{1,60}", re.ASCII)
+OF_CALICO = re.compile(r"cali_v[46]_nat_(?:fe|be)\d{0,3}", re.ASCII)
+"""Calico's maps of Services. What their entries mean is not known here, so they are only counted.
+"""
 OF_CONNECTIONS = re.compile(r"cilium_(?:ct|ct_any|snat_v)[46]_(?:global|external)")
 """LRU maps whose oldest entries are in use: a full one breaks connections."""
 OF_PODS = re.compile("cilium_policy_")
@@ -62,6 +65,7 @@ def read_all(seconds: float) -> JsonObject:
     kept = [each for each in names if KEPT.fullmatch(each)]
     if not kept:
         document["problem"] = folder
+        document["unsupported"] = _unsupported(ends)
         return document
     left = MOST_BYTES
     kept += filter(OF_ADDRESSES.fullmatch, names)
@@ -75,6 +79,20 @@ def read_all(seconds: float) -> JsonObject:
     in_order = sorted(others, key=lambda each: (bool(OF_PODS.match(each)), each))
     _count_all(document, folder, in_order, min(ends, time.monotonic() + COUNTING))
     return document
+
+
+def _unsupported(ends: float) -> List[JsonObject]:
+    """The maps of Services of another plugin, without their entries."""
+    for root in ROOTS:
+        folder = root + FOLDER
+        try:
+            names = sorted(filter(OF_CALICO.fullmatch, os.listdir(folder)))
+        except OSError:
+            continue
+        if names:
+            counted = (_count("%s/%s" % (folder, each), each, ends) for each in names[:MOST_MAPS])
+            return [each for each in counted if each is not None]
+    return []
 
 
 def _count_all(document: JsonObject, folder: str, names: List[str], ends: float) -> None:
