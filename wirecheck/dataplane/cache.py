@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from wirecheck.dataplane.compare.comparison import EqualEntries
+from wirecheck.dataplane.ebpf.shared import SharedEntries
 from wirecheck.dataplane.iptables.rules import MakeStep, make_step
 from wirecheck.dataplane.rules.cache import RuleCache
 from wirecheck.dataplane.rules.ipsets import Members
@@ -39,4 +40,7 @@ class ReaderCache:
         """Unrecognised third-party rules in the same texts."""
         self.ipsets: Recent[Members] = Recent(MOST_IPSETS)
         self.equal = EqualEntries()
+        self.of_cilium = SharedEntries()
+        self.equal_in_cilium = EqualEntries()
+        """Apart from the others: beside kube-proxy both have the same frontends."""
         self.virtual_servers: Recent[tuple[Step, ...]] = Recent(MOST_SERVERS)

@@ -92,7 +92,7 @@ class Masquerade(StrEnum):
     """By the rules that should masquerade them or leave them alone."""
     SOMETIMES = "masqueraded for some backends or clients only"
     UNKNOWN = "unknown"
-    """Expected side only: kube-proxy's configuration was not seen; not compared."""
+    """Not compared: kube-proxy's configuration was not seen, or eBPF maps do not show it."""
 
 
 RuleText = str | Callable[[], str]

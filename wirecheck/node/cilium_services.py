@@ -10,10 +10,10 @@ from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.dataplane.compare.comparison import compare
 from wirecheck.dataplane.compare.summary import Summary, summarised
-from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps
-from wirecheck.dataplane.ebpf.node_view import cilium_node
+from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps, families_of
+from wirecheck.dataplane.ebpf.node_view import CiliumNode, cilium_node, local_addresses
 from wirecheck.dataplane.ebpf.reader import read_cilium
-from wirecheck.dataplane.expected.cilium import expected_for_cilium
+from wirecheck.dataplane.expected.cilium import AlikeEntries, expected_for_cilium
 from wirecheck.dataplane.table import Client, ServiceTable
 from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.node.dataplane import Dataplane
@@ -103,33 +103,59 @@ class CiliumServices:
             raise FactMissingError(f"{self.seen.name}: {reason}. {WITHOUT_MAPS}.")
         return found
 
-    @cached_property
-    def maps(self) -> CiliumMaps:
-        """The maps, decoded. Raises FactMissingError if that is not possible."""
-        try:
-            return cilium_maps(self.document)
-        except ParseError as error:
-            raise FactMissingError(f"{self.seen.name}: {error}.") from error
+    @property
+    def families(self) -> frozenset[int]:
+        """The IP families that Cilium forwards."""
+        return families_of(self.document)
 
     @cached_property
     def tables(self) -> tuple[ServiceTable, ServiceTable]:
-        """What the API asks of the maps, and what they do."""
-        seen = self.seen
-        node = cilium_node(
-            seen.object,
-            map(str, seen.host.addresses),
-            self.maps,
-            replaces_kube_proxy=self.replaces_kube_proxy,
-            follows_topology=seen.cluster.follows_topology,
-        )
-        wanted = expected_for_cilium(seen.cluster.cilium_ports, node)
-        return wanted, read_cilium(self.maps, node, wanted.entries)
+        """What the API asks of the maps, and what they do, as the maps of this node show it.
+
+        Raises FactMissingError if the maps cannot be decoded.
+        """
+        try:
+            maps = cilium_maps(self.document)
+        except ParseError as error:
+            raise self._unreadable(error) from error
+        node, wanted = self._wanted(maps)
+        return wanted, read_cilium(maps, node, wanted.entries)
 
     @cached_property
     def summary(self) -> Summary:
-        """The differences between the maps and the API."""
-        wanted, found = self.tables
-        return summarised(wanted, compare(wanted, found))
+        """The differences between the maps and the API. What other nodes have alike is not read.
+
+        Raises FactMissingError if the maps cannot be decoded.
+        """
+        readers = self.seen.cluster.readers
+        own = local_addresses(self.seen.object, map(str, self.seen.host.addresses))
+        try:
+            reading = readers.of_cilium.reading(
+                self.document, own, replaces_kube_proxy=self.replaces_kube_proxy
+            )
+        except ParseError as error:
+            raise self._unreadable(error) from error
+        node, wanted = self._wanted(reading.maps)
+        found = reading.table(node, wanted.entries)
+        differences = compare(wanted, found, readers.equal_in_cilium)
+        readers.of_cilium.keep(reading, found, (each.frontend for each in differences))
+        return summarised(wanted, differences)
+
+    def _wanted(self, maps: CiliumMaps) -> tuple[CiliumNode, ServiceTable]:
+        """The node by its maps, and what the API asks of it."""
+        cluster = self.seen.cluster
+        node = cilium_node(
+            self.seen.object,
+            map(str, self.seen.host.addresses),
+            maps,
+            replaces_kube_proxy=self.replaces_kube_proxy,
+            follows_topology=cluster.follows_topology,
+        )
+        alike = cluster.kept(AlikeEntries, AlikeEntries)
+        return node, expected_for_cilium(cluster.cilium_ports, node, alike)
+
+    def _unreadable(self, error: ParseError) -> FactMissingError:
+        return FactMissingError(f"{self.seen.name}: {error}.")
 
     @property
     def dataplane(self) -> Dataplane:

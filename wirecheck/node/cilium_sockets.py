@@ -65,7 +65,7 @@ class CiliumSockets:
     def _families_in_use(self, hooks: Mapping[str, Sequence[str]]) -> list[int]:
         """Those that Cilium forwards, and IPv6 only if it has a program for it."""
         used = {each for names in hooks.values() for each in _families(names)}
-        return [each for each in sorted(self.cilium.maps.families) if each == 4 or "6" in used]
+        return [each for each in sorted(self.cilium.families) if each == 4 or "6" in used]
 
 
 def _families(names: Sequence[str]) -> set[str]:

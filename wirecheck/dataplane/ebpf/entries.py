@@ -41,7 +41,13 @@ def _is_known(found: EbpfMap) -> bool:
 
 def entries_of(found: EbpfMap, byte_order: str) -> Iterator[tuple[Any, ...]]:
     """Every entry. Raises ParseError for a map that is incomplete, damaged or unknown."""
-    layout = layout_of(found).entries(byte_order)
+    data = data_of(found)
+    return layout_of(found).entries(byte_order).iter_unpack(data)
+
+
+def data_of(found: EbpfMap) -> bytes:
+    """The keys and values, one after the other. Raises ParseError like `entries_of`."""
+    size = layout_of(found).entries("little").size
     if not found.is_complete:
         raise ParseError(
             f"eBPF map {found.name}: only {found.count:,} entries were read before a limit"
@@ -50,12 +56,12 @@ def entries_of(found: EbpfMap, byte_order: str) -> Iterator[tuple[Any, ...]]:
         data = binascii.a2b_base64(found.entries, strict_mode=True)
     except ValueError as error:
         raise ParseError(f"eBPF map {found.name}: its entries are damaged: {error}") from error
-    if len(data) != found.count * layout.size:
+    if len(data) != found.count * size:
         raise ParseError(
             f"eBPF map {found.name}: {len(data)} bytes are not {found.count} entries of "
-            f"{layout.size} bytes"
+            f"{size} bytes"
         )
-    return layout.iter_unpack(data)
+    return data
 
 
 def net16(byte_order: str) -> Net16:

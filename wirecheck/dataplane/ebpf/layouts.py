@@ -48,6 +48,8 @@ class Layout(NamedTuple):
     """4 or 6; 0 for a map of both."""
     fields: str
     """Those of the key, then those of the value, in the notation of the module struct."""
+    parts: str = ""
+    """The same, cut only at what another node has another number for; see `contents`."""
 
     def entries(self, byte_order: str) -> Struct:
         """The format of one entry on a node with this byte order."""
@@ -60,14 +62,18 @@ Key = tuple[str, int, int]
 LAYOUTS: Mapping[Key, Layout] = {
     # address, port, slot (0 is the frontend), protocol, scope;
     # backend or seconds of affinity, backends, reverse NAT id, flags, more flags, backends left out
-    ("cilium_lb4_services_v2", 12, 12): Layout(Subject.SERVICES, 4, "4sHHBB2xIHHBBH"),
-    ("cilium_lb6_services_v2", 24, 12): Layout(Subject.SERVICES, 6, "16sHHBB2xIHHBBH"),
+    ("cilium_lb4_services_v2", 12, 12): Layout(
+        Subject.SERVICES, 4, "4sHHBB2xIHHBBH", "6sH4x4s2s2s4s"
+    ),
+    ("cilium_lb6_services_v2", 24, 12): Layout(
+        Subject.SERVICES, 6, "16sHHBB2xIHHBBH", "18sH4x4s2s2s4s"
+    ),
     # id; address, port, protocol, state, cluster
-    ("cilium_lb4_backends_v3", 4, 12): Layout(Subject.BACKENDS, 4, "I4sHBBH2x"),
-    ("cilium_lb6_backends_v3", 4, 24): Layout(Subject.BACKENDS, 6, "I16sHBBH2x"),
+    ("cilium_lb4_backends_v3", 4, 12): Layout(Subject.BACKENDS, 4, "I4sHBBH2x", "4s12s"),
+    ("cilium_lb6_backends_v3", 4, 24): Layout(Subject.BACKENDS, 6, "I16sHBBH2x", "4s24s"),
     # id; address, port
-    ("cilium_lb4_reverse_nat", 2, 6): Layout(Subject.REVERSE_NAT, 4, "H4sH"),
-    ("cilium_lb6_reverse_nat", 2, 18): Layout(Subject.REVERSE_NAT, 6, "H16sH"),
+    ("cilium_lb4_reverse_nat", 2, 6): Layout(Subject.REVERSE_NAT, 4, "H4sH", "2s6s"),
+    ("cilium_lb6_reverse_nat", 2, 18): Layout(Subject.REVERSE_NAT, 6, "H16sH", "2s18s"),
     # prefix length with the 32 bits of the id and its padding, reverse NAT id, address; nothing
     ("cilium_lb4_source_range", 12, 1): Layout(Subject.SOURCE_RANGES, 4, "IH2x4sx"),
     ("cilium_lb6_source_range", 24, 1): Layout(Subject.SOURCE_RANGES, 6, "IH2x16sx"),

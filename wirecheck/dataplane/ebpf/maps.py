@@ -142,13 +142,25 @@ def cilium_maps(document: EbpfMaps) -> CiliumMaps:
     for each in in_use(document.maps, NAMES):
         layout = layout_of(each)
         entries = entries_of(each, document.byte_order)
-        _READERS[layout.subject](found, layout.family, entries, net16(document.byte_order))
+        READERS[layout.subject](found, layout.family, entries, net16(document.byte_order))
+    require_services(document)
+    return found
+
+
+def require_services(document: EbpfMaps) -> None:
+    """Raise ParseError if a map is missing without which nothing can be said about Services."""
     missing = {Subject.SERVICES, Subject.BACKENDS} - {
         subject_of(each.name) for each in document.maps
     }
     if missing:
         raise ParseError(f"no eBPF map of {' and '.join(sorted(missing))} is pinned")
-    return found
+
+
+def families_of(document: EbpfMaps) -> frozenset[int]:
+    """The families that have a map of frontends."""
+    names = (match for each in document.maps if (match := NAMES.fullmatch(each.name)))
+    of_services = (each for each in names if each["subject"] == Subject.SERVICES)
+    return frozenset(int(each["family"]) for each in of_services if each["family"])
 
 
 def subject_of(name: str) -> str:
@@ -214,7 +226,7 @@ def _affinity(found: CiliumMaps, _family: int, entries: Iterable[Any], ordered: 
 
 
 Reader = Callable[[CiliumMaps, int, Iterable[Any], Net16], None]
-_READERS: Mapping[Subject, Reader] = {
+READERS: Mapping[Subject, Reader] = {
     Subject.SERVICES: _services,
     Subject.BACKENDS: _backends,
     Subject.REVERSE_NAT: _reverse_nat,

@@ -54,6 +54,11 @@ class CiliumNode:
         return "" if address == self.addresses.get(family) else address
 
 
+def local_addresses(node: NodeObject, host_addresses: Iterable[str]) -> frozenset[str]:
+    """All addresses of a node: of its interfaces, and those that its object shows."""
+    return frozenset({*map(canonical, host_addresses), *map(str, node_ips(node))})
+
+
 def cilium_node(
     node: NodeObject,
     host_addresses: Iterable[str],
@@ -67,12 +72,11 @@ def cilium_node(
     Cilium chooses the addresses for node ports by its devices. Each one that has any node port
     must have all of them; without any, it is the node's first address.
     """
-    own = node_ips(node)
     first: dict[int, IPAddress] = {}
-    for each in own:
+    for each in node_ips(node):
         first.setdefault(each.version, each)
     addresses = {family: str(each) for family, each in first.items()}
-    local = frozenset({*map(canonical, host_addresses), *map(str, own)})
+    local = local_addresses(node, host_addresses)
     opened: dict[int, set[str]] = {4: set(), 6: set()}
     for place, entry in maps.frontends.items():
         if entry.flags & Flags.NODE_PORT and place.address in local:

@@ -7,7 +7,7 @@ address is never on the wire, and the entry of the map decides alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from typing import NamedTuple
@@ -51,9 +51,14 @@ UNDECIDED = {
 }
 
 
-def read_cilium(maps: CiliumMaps, node: CiliumNode, wanted: Iterable[Frontend]) -> ServiceTable:
-    """The table of a node. `wanted` names further frontends to read."""
-    reader = _Reader(maps, node)
+def read_cilium(
+    maps: CiliumMaps,
+    node: CiliumNode,
+    wanted: Iterable[Frontend],
+    addresses: Collection[str] | None = None,
+) -> ServiceTable:
+    """The table of a node, or of these addresses. `wanted` names further frontends to read."""
+    reader = _Reader(maps, node, addresses)
     entries = {frontend: reader.entry(frontend) for frontend in reader.programmed}
     for frontend in wanted:
         if frontend not in entries:
@@ -65,6 +70,7 @@ def read_cilium(maps: CiliumMaps, node: CiliumNode, wanted: Iterable[Frontend]) 
 class _Reader:
     maps: CiliumMaps
     node: CiliumNode
+    addresses: Collection[str] | None = None
 
     @cached_property
     def programmed(self) -> tuple[Frontend, ...]:
@@ -74,6 +80,7 @@ class _Reader:
                 self._frontend(place, entry)
                 for place, entry in self.maps.frontends.items()
                 if not place.is_wildcard
+                and (self.addresses is None or place.address in self.addresses)
             )
         )
 
@@ -168,6 +175,8 @@ class _Reader:
             tuple(shares[each] / entry.active for each in backends),
             self._affinity(entry, {identity for _, identity, _ in used}),
             Masquerade.UNKNOWN,
+            # Its programs give these connections a source of their own (lb.h), without any map.
+            frozenset(backends),
             evidence=tuple(tuple(lines[each]) for each in backends),
         )
 

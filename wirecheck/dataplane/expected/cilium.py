@@ -9,6 +9,7 @@ address `0.0.0.0`, which is for connections from this node to any node.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from wirecheck.api_index.cilium_services import CiliumBackend, CiliumPort, Endpoints
 from wirecheck.dataplane.clients import difference, intervals
@@ -32,19 +33,55 @@ SAME_NODE = "PreferSameNode"
 SAME_ZONE = ("PreferClose", "PreferSameZone")
 
 
-def expected_for_cilium(ports: Iterable[CiliumPort], node: CiliumNode) -> ServiceTable:
-    """The handling that the API requires on a node where Cilium forwards Services."""
-    found = claims(
-        {},
-        (
-            entry
-            for port in ports
-            if port.facts.family in node.families
-            for endpoints in port.endpoints
-            for entry in _entries(port, endpoints, node)
-        ),
-    )
+AT_FIRST_ADDRESS = frozenset({""})
+
+
+class AlikeEntries:
+    """The entries of ports that are the same on many nodes, by port; one for a round."""
+
+    def __init__(self) -> None:
+        self._by_mode: dict[bool, dict[CiliumPort, tuple[Entry, ...]]] = {}
+
+    def of_mode(self, node: CiliumNode) -> dict[CiliumPort, tuple[Entry, ...]]:
+        """Those of nodes where Cilium replaces kube-proxy, or of the others."""
+        return self._by_mode.setdefault(node.replaces_kube_proxy, {})
+
+
+def expected_for_cilium(
+    ports: Iterable[CiliumPort], node: CiliumNode, alike: AlikeEntries | None = None
+) -> ServiceTable:
+    """The handling that the API requires on a node where Cilium forwards Services.
+
+    `alike` keeps entries for other nodes.
+    """
+    known = (alike or AlikeEntries()).of_mode(node)
+    # Node ports stand at the addresses of the node's devices: usually at its first one.
+    is_usual = {
+        family: {node.frontend_address(family, each) for each in places} == AT_FIRST_ADDRESS
+        for family, places in node.node_port_addresses.items()
+    }
+    entries: list[tuple[Entry, ...]] = []
+    for port in ports:
+        family = port.facts.family
+        if family not in node.families:
+            continue
+        if is_usual.get(family) and port in known:
+            entries.append(known[port])
+            continue
+        made = tuple(each for of in port.endpoints for each in _entries(port, of, node))
+        entries.append(made)
+        if is_usual.get(family) and _is_alike(port):
+            known[port] = made
+    found = claims({}, chain.from_iterable(entries))
     return ServiceTable(entries=found.entries, contested=found.contested, ambiguous=found.ambiguous)
+
+
+def _is_alike(port: CiliumPort) -> bool:
+    """Whether its entries are the same on all nodes that have node ports at their first address."""
+    facts = port.facts
+    is_local = facts.internal_local or facts.external_local
+    may_hide = facts.port in NODE_PORTS and bool(facts.external_ips or facts.vips)
+    return not (is_local or port.distribution or may_hide)
 
 
 def _entries(port: CiliumPort, endpoints: Endpoints, node: CiliumNode) -> Iterator[Entry]:

@@ -1,0 +1,141 @@
+"""What the entries of one node's Services mean, without the numbers that its agent has given.
+
+Agents number backends and reverse NAT entries in the order in which they hear of them, so the same
+Services have other bytes on every node. With the backend in place of its number, entries can be
+compared between nodes, without decoding them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from struct import Struct
+
+from wirecheck.dataplane.ebpf.entries import address_of, data_of, in_use, net16
+from wirecheck.dataplane.ebpf.layouts import NAMES, Layout, Subject, layout_of
+from wirecheck.dataplane.ebpf.maps import READERS, CiliumMaps, Flags, require_services
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+
+Contents = Mapping[int, Mapping[bytes, object]]
+"""What each key of the maps of Services stands for, by family. Equal values, equal handling."""
+
+OF_THIS_NODE = Flags.AFFINITY | Flags.SOURCE_RANGES
+"""Frontends with these depend on the number of their reverse NAT entry."""
+NO_BACKEND, NONE = b"", bytes(2)
+LENGTHS = {4: 4, 6: 16}
+"""Of addresses, with which keys begin."""
+
+
+@dataclass(frozen=True)
+class ServiceEntries:
+    """The maps of one node that decide where connections to Services go, cut into entries."""
+
+    byte_order: str
+    maps: tuple[tuple[EbpfMap, Layout, bytes], ...]
+    """The bytes are the keys and values of a map."""
+
+    @classmethod
+    def of(cls, document: EbpfMaps) -> ServiceEntries:
+        """Raises ParseError for a map that is incomplete, damaged, unknown or missing."""
+        maps = in_use(document.maps, NAMES)
+        found = tuple((each, layout_of(each), data_of(each)) for each in maps)
+        require_services(document)
+        return cls(document.byte_order, found)
+
+    def contents(self) -> Contents:
+        """What every key of the maps of Services stands for."""
+        return {
+            layout.family: self._contents(each, layout, data)
+            for each, layout, data in self._about(Subject.SERVICES)
+        }
+
+    def _contents(self, of: EbpfMap, layout: Layout, data: bytes) -> Mapping[bytes, object]:
+        backend = self._by_number.get((Subject.BACKENDS, layout.family), {}).get
+        reply = self._by_number.get((Subject.REVERSE_NAT, layout.family), {}).get
+        of_this_node, flags, length = object(), int(OF_THIS_NODE), LENGTHS[layout.family]
+
+        def depends_on_node(where: bytes, count: bytes, number: bytes, rest: bytes) -> bool:
+            is_answered = reply(number) == where or count == NONE or not any(where[:length])
+            return not is_answered or bool(rest[0] & flags)
+
+        keys = Struct(f"{of.key_size}s{of.value_size}x").iter_unpack(data)
+        parts = _parts(layout).iter_unpack(data)
+        return {
+            key: backend(first, NO_BACKEND)
+            if slot
+            else of_this_node
+            if depends_on_node(where, count, number, rest)
+            else (first, count, rest)
+            for (key,), (where, slot, first, count, number, rest) in zip(keys, parts, strict=True)
+        }
+
+    def decoded(self, addresses: Collection[bytes]) -> CiliumMaps:
+        """The maps, of Services only the entries at these addresses with what belongs to them.
+
+        Raises ParseError for entries that are invalid.
+        """
+        found = CiliumMaps()
+        backends: set[bytes] = set()
+        replies: set[bytes] = set()
+        for each, layout, data in self._about(Subject.SERVICES):
+            chosen = b"".join(_entries_at(each, layout, data, addresses))
+            self._read(found, layout, chosen)
+            for _, slot, first, _, number, _ in _parts(layout).iter_unpack(chosen):
+                replies.add(number)
+                if slot:
+                    backends.add(first)
+        numbered = {Subject.BACKENDS: backends, Subject.REVERSE_NAT: replies}
+        for _, layout, data in self.maps:
+            if layout.subject in numbered:
+                known = self._by_number[layout.subject, layout.family]
+                numbers = numbered[layout.subject].intersection(known)
+                self._read(found, layout, b"".join(each + known[each] for each in numbers))
+            elif layout.subject is not Subject.SERVICES:
+                self._read(found, layout, data)
+        return found
+
+    def _read(self, found: CiliumMaps, layout: Layout, data: bytes) -> None:
+        entries = layout.entries(self.byte_order).iter_unpack(data)
+        READERS[layout.subject](found, layout.family, entries, net16(self.byte_order))
+
+    def _about(self, subject: Subject) -> Iterator[tuple[EbpfMap, Layout, bytes]]:
+        return (each for each in self.maps if each[1].subject is subject)
+
+    @cached_property
+    def _by_number(self) -> Mapping[tuple[Subject, int], Mapping[bytes, bytes]]:
+        """The values of the maps whose keys are numbers, by subject and family."""
+        return {
+            (layout.subject, layout.family): dict(_parts(layout).iter_unpack(data))
+            for subject in (Subject.BACKENDS, Subject.REVERSE_NAT)
+            for _, layout, data in self._about(subject)
+        }
+
+
+def differing(before: Contents, now: Contents) -> set[bytes]:
+    """The addresses with an entry that is not the same, before and now."""
+    found: set[bytes] = set()
+    for family in before.keys() | now.keys():
+        old, new = before.get(family, {}), now.get(family, {})
+        keys = [key for key, content in new.items() if old.get(key) != content]
+        found.update(key[: LENGTHS[family]] for key in (*keys, *(old.keys() - new.keys())))
+    return found
+
+
+def texts_of(addresses: Collection[bytes]) -> set[str]:
+    """The addresses as they are written."""
+    return set(map(address_of, addresses))
+
+
+def _entries_at(
+    of: EbpfMap, layout: Layout, data: bytes, addresses: Collection[bytes]
+) -> Iterator[bytes]:
+    size, length = of.key_size + of.value_size, LENGTHS[layout.family]
+    heads = Struct(f"{length}s{size - length}x").iter_unpack(data)
+    for number, (address,) in enumerate(heads):
+        if address in addresses:
+            yield data[number * size : (number + 1) * size]
+
+
+def _parts(layout: Layout) -> Struct:
+    return Struct("<" + layout.parts)
