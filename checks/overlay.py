@@ -2,6 +2,7 @@
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import LEFT_OVER, ON_NODE, TO_PEERS
+from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.node.overlay import OverlayMismatch
 
@@ -116,3 +117,28 @@ def mtu(node: Node) -> Findings:
     """
     for each in node.overlay.mtu_excess:
         yield _finding(node, each, of_calico=MTU_OF_CALICO)
+
+
+@check(
+    compares_nodes=True,
+    settles=LEFT_OVER,
+    remedy="Compare on both nodes: `ip -d link show dev {device}`. Then restart the CNI plugin's "
+    "agent on the nodes that still have the old configuration; it creates the device again.",
+    facts=[Fact.NETNS],
+)
+def tunnels_alike(cluster: Cluster) -> Findings:
+    """The CNI plugin's VXLAN devices have the same VNI and UDP port on all nodes.
+
+    Packets with another VNI or port arrive and are dropped. It happens after the configuration was
+    changed and only some of the agents have started again.
+
+    Except: only devices that are known to be the plugin's own are compared. If no configuration is
+    on most of the nodes, each node is reported.
+
+    See: https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md
+         https://docs.tigera.io/calico/latest/networking/configuring/vxlan-ipip
+    """
+    for each in cluster.unlike_tunnels:
+        yield Finding(
+            each.ref, expected=each.others, found=each.found, names={"device": each.ref.part}
+        )

@@ -389,7 +389,14 @@ def nodes_agree(cluster: Cluster) -> Findings:
          https://kubernetes.io/docs/reference/networking/virtual-ips/
     """
     for each in cluster.disagreements:
-        yield Finding(each, expected="identical on all nodes", found=each.found, level=Level.WARN)
+        yield Finding(
+            each,
+            expected="identical on all nodes",
+            found=each.found,
+            level=Level.WARN,
+            # While a rollout goes on, nodes follow one after the other: each time another one.
+            key=each.found,
+        )
     for ref, why in cluster.pods_elsewhere:
         yield Finding(
             replace(ref, part="connections of pods"),

@@ -1,13 +1,20 @@
 """Links: the veth pairs between pods and the node, checked from both ends."""
 
 from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
-from wirecheck.catalogue.settling import ON_NODE
+from wirecheck.catalogue.settling import COMING_AND_GOING, ON_NODE
 from wirecheck.model.node import Node
 
 LOSS_WARN = Threshold("links.loss_warn", 0.1, "%", "half of that already slows TCP down")
 RECREATE = (
     "Recreate the pod: `kubectl -n {namespace} delete pod {pod}`. Then read the log of the CNI "
     "plugin: `kubectl -n {cni_namespace} logs {cni_pod} --all-containers`."
+)
+
+IN_POD = (
+    "Delete the entry in the pod's netns, and the kernel asks again. On {node}: `nsenter "
+    "--net={netns} ip neighbour del {address} dev {device}`. If it comes back, a program in the "
+    "pod or the CNI plugin writes it; then recreate the pod: `kubectl -n {namespace} delete pod "
+    "{pod}`."
 )
 
 
@@ -163,6 +170,36 @@ def gateway_answers(node: Node) -> Findings:
             expected=f"an answer for its gateway {each.gateway} on {each.device}",
             found=each.found,
             names={"device": each.device, "gateway": str(each.gateway)},
+        )
+
+
+@check(
+    settles=COMING_AND_GOING,
+    remedy="Delete the entry on {node}, and the kernel asks again: `ip neighbour del {address} dev "
+    "{device}`. If it comes back, something else answers for the address or writes the entry: "
+    "`ip monitor neigh`.",
+    facts=[Fact.NETNS, Fact.PROCESSES],
+)
+def neighbours_correct(node: Node) -> Findings:
+    """The node and its pods send to each other's real MAC addresses.
+
+    A frame for another MAC is dropped on arrival, and no counter shows it. Interfaces, addresses
+    and routes are all correct, and still nothing answers.
+
+    Except: only entries in use (permanent or reachable) between a pod and its node count, and not
+    where eBPF or Open vSwitch delivers packets, or where no entry of the node is right: then the
+    CNI plugin rewrites MACs.
+
+    See: https://man7.org/linux/man-pages/man8/ip-neighbour.8.html
+         https://man7.org/linux/man-pages/man7/arp.7.html
+    """
+    for each in node.wrong_neighbours:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            remedy=IN_POD if each.is_in_pod else "",
+            names={"device": each.device.name, "address": each.entry.address},
         )
 
 

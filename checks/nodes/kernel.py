@@ -31,6 +31,13 @@ LOG_AGE = Threshold(
 )
 
 
+OF_A_DEVICE = (
+    "On {node}: `sysctl -w {sysctl}=1`. Writing ip_forward=1 switches all devices on, so something "
+    "switched this one off later; look for it: `grep -rsE 'forwarding|IPForward|IPv4Forwarding' "
+    "/etc/sysctl.d /etc/sysctl.conf /etc/systemd/network`."
+)
+
+
 def _switched_off(node: Node, sysctls: Iterable[str]) -> Findings:
     """The sysctls that are not 1."""
     for sysctl in sysctls:
@@ -44,11 +51,13 @@ def _switched_off(node: Node, sysctls: Iterable[str]) -> Findings:
     facts=[Fact.SYSCTLS, Fact.API],
 )
 def ip_forward(node: Node) -> Findings:
-    """The kernel forwards packets in every address family that the node's pods use.
+    """The kernel forwards packets of the node's pods, in every address family that they use.
 
-    Without forwarding, pods reach only other pods on the same bridge.
+    Without forwarding, pods reach only other pods on the same bridge. For IPv4 each device has a
+    setting of its own: a packet that arrives at a device which does not forward is dropped.
 
-    Except: an address family that no pod of the node uses.
+    Except: an address family that no pod of the node uses. Devices count only if packets of pods
+    arrive there, and not where eBPF takes them from the device.
 
     See: https://github.com/openshift/origin/issues/9931
          https://github.com/kubernetes-sigs/kubespray/issues/680
@@ -56,6 +65,10 @@ def ip_forward(node: Node) -> Findings:
     if not node.forwarding_sysctls:
         raise NotApplicable("no pod of the node has an address of its own")
     yield from _switched_off(node, node.forwarding_sysctls)
+    for device in node.refusing_devices:
+        sysctl = f"net/ipv4/conf/{device.name}/forwarding"
+        names = {"sysctl": sysctl}
+        yield Finding(node.part(sysctl), expected="1", found="0", names=names, remedy=OF_A_DEVICE)
 
 
 @check(

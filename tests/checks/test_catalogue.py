@@ -37,6 +37,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "links.unmanaged_by_networkmanager",
     "links.mac_policy",
     "nodes.no_doubled_addresses",
+    "overlay.tunnels_alike",
     "policy.",
     "routes.own_blocks",
     "routes.rules_safe_from_networkd",

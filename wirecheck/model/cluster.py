@@ -35,6 +35,7 @@ from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.identity import Shared, shared_identities
 from wirecheck.model.pools import Drift, drifts
 from wirecheck.model.unlike_egress import UnlikeEgress, unlike_egress
+from wirecheck.model.unlike_tunnels import UnlikeTunnel, unlike_tunnels
 from wirecheck.node.cluster_seen import ClusterSeen
 
 
@@ -189,6 +190,17 @@ class Cluster(ClusterSeen):
         if sum(map(bool, seen.values())) < 2:
             raise NotApplicable("fewer than two nodes have pods of pools that were not read")
         return unlike_egress({node_ref(self.nodes[name]): each for name, each in seen.items()})
+
+    @property
+    def unlike_tunnels(self) -> Iterator[UnlikeTunnel]:
+        """VXLAN devices that cannot talk to those of other nodes.
+
+        Raises NotApplicable where fewer than two nodes have one.
+        """
+        seen = {name: each.tunnels for name, each in self.fingerprints.items() if each.tunnels}
+        if len(seen) < 2:
+            raise NotApplicable("fewer than two nodes have a VXLAN device of the CNI plugin")
+        return unlike_tunnels({node_ref(self.nodes[name]): each for name, each in seen.items()})
 
     @property
     def drifts(self) -> Iterator[Drift]:

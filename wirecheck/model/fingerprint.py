@@ -12,6 +12,7 @@ from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.pools import settings_of
+from wirecheck.model.unlike_tunnels import tunnels_of
 from wirecheck.text import listed, plural
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Fingerprint:
     """None if the node's addresses were not read."""
     pools_masqueraded: Mapping[int, bool] = field(default_factory=dict)
     """By family whether the plugin masquerades pods of its pools, which were not read."""
+    tunnels: Mapping[str, str] = field(default_factory=dict)
+    """The VNI and port of the plugin's VXLAN devices, by their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
             settings=settings_of(node),
             bound=bound,
             pools_masqueraded=_pools_masqueraded(node),
+            tunnels=tunnels_of(node),
         )
     deviations: dict[Ref, list[str]] = defaultdict(list)
     for every in dataplane.common():
@@ -107,6 +111,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
         settings=settings_of(node),
         bound=bound,
         pools_masqueraded=_pools_masqueraded(node),
+        tunnels=tunnels_of(node),
     )
 
 

@@ -37,6 +37,7 @@ from wirecheck.node.ebpf_map_usage import EbpfMapUsage
 from wirecheck.node.egress import NodeEgress
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.foreign_addresses import ForeignAddresses
+from wirecheck.node.forwarding import Forwarding
 from wirecheck.node.helper_reach import HelperReach
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel import Kernel
@@ -44,7 +45,7 @@ from wirecheck.node.kube_proxy import KubeProxy
 from wirecheck.node.kubelet import Kubelet
 from wirecheck.node.listening import Listening
 from wirecheck.node.missing_tools import missing_tools, names_of_missing
-from wirecheck.node.netns import Netns
+from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
@@ -54,6 +55,7 @@ from wirecheck.node.plugin_devices import PluginDevices
 from wirecheck.node.pod_dispatch import DispatchGap, PodDispatch
 from wirecheck.node.pod_gateways import PodGateways, SilentGateway
 from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.pod_neighbours import NeighbourInUse, PodNeighbours
 from wirecheck.node.pod_programs import PodPrograms
 from wirecheck.node.pod_rules import PodRules
 from wirecheck.node.policy_chains import PolicyChains
@@ -185,6 +187,11 @@ class Node:
     def forwarding_sysctls(self) -> list[str]:
         """The sysctls that let the node forward packets of its pods, by their families."""
         return self.seen.forwarding_sysctls
+
+    @property
+    def refusing_devices(self) -> Iterator[Interface]:
+        """Devices at which packets of pods arrive, and that do not forward them."""
+        return Forwarding(self.seen, self.namespaces, self.plugin_devices).refusing
 
     @property
     def bridge_sysctls(self) -> list[str]:
@@ -324,6 +331,17 @@ class Node:
         """Gateways of routed pods for which nobody answers. Raises NotApplicable without pods."""
         self.namespaces.require_own_netns()
         return PodGateways(self.seen, self.namespaces).silent
+
+    @property
+    def wrong_neighbours(self) -> Iterator[NeighbourInUse]:
+        """Neighbour entries between node and pods with the wrong MAC.
+
+        Raises NotApplicable without pods, or where the node's own stack does not deliver to them.
+        """
+        self.namespaces.require_own_netns()
+        if self.seen.bypasses_routing:
+            raise NotApplicable("packets to and from pods do not use the node's neighbour entries")
+        return PodNeighbours(self.seen, self.namespaces).wrong
 
     @cached_property
     def route_conflicts(self) -> RouteConflicts:

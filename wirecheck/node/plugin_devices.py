@@ -10,14 +10,19 @@ from wirecheck.api_index.pod_ranges import BACKEND
 from wirecheck.api_index.vteps import vteps_of
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.network.plugin import Attachment
-from wirecheck.network.plugins.calico import IPIP_DEVICE
+from wirecheck.network.plugins.calico import IPIP_DEVICE, VXLAN_DEVICES
 from wirecheck.network.plugins.flannel import PLUGIN as FLANNEL
 from wirecheck.network.plugins.flannel import TUNNELS, vxlan_device
 from wirecheck.node.netns import Interface
 from wirecheck.node.seen import NodeSeen
 
 VXLAN = "vxlan"
-IPIP_TUNNEL = "projectcalico.org/IPv4IPIPTunnelAddr"
+TUNNELS_OF_CALICO = {
+    IPIP_DEVICE: "projectcalico.org/IPv4IPIPTunnelAddr",
+    VXLAN_DEVICES[4]: "projectcalico.org/IPv4VXLANTunnelAddr",
+    VXLAN_DEVICES[6]: "projectcalico.org/IPv6VXLANTunnelAddr",
+}
+"""The annotation with the address of each of Calico's tunnel devices."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class PluginDevices:
         names = {
             *self.seen.cni.devices_in_use,
             *self._tunnels_of_flannel,
-            *self._tunnel_of_calico,
+            *self._tunnels_of_calico,
         }
         bridges = {each.name for each in self._bridges}
         found = [each for each in self.seen.host.interfaces if each.name in names | bridges]
@@ -63,14 +68,15 @@ class PluginDevices:
         yield from TUNNELS.get(backend or "", ())
 
     @property
-    def _tunnel_of_calico(self) -> Iterator[str]:
-        """The name of the IPIP device, if the node announces an address that the device has.
+    def _tunnels_of_calico(self) -> Iterator[str]:
+        """The names of Calico's tunnels whose address the node announces and the device has.
 
-        Without one the device is not Calico's: it exists wherever the module is loaded.
+        Another IPIP device is not Calico's: it exists wherever the module is loaded.
         """
-        announced = self.seen.object.metadata.annotations.get(IPIP_TUNNEL, "")
         for each in self.seen.host.interfaces:
-            if each.name == IPIP_DEVICE and announced in map(str, each.addresses):
+            annotation = TUNNELS_OF_CALICO.get(each.name, "")
+            announced = self.seen.object.metadata.annotations.get(annotation, "")
+            if announced in map(str, each.addresses):
                 yield each.name
 
     @property

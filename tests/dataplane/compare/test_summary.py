@@ -204,6 +204,23 @@ def test_the_masquerading_of_refused_connections_does_not_matter() -> None:
     assert (common.kind, common.services, common.wanted) == (Kind.MASQUERADE, 2, Verdict.FORWARD)
 
 
+def test_services_that_should_be_refused_and_are_forwarded_are_no_common_fault() -> None:
+    """Their rules are reached, and out of date: a rollout has just taken their last endpoints."""
+    expected, found = {}, {}
+    for name in ("10.96.0.1", "10.96.0.2"):
+        frontend = Frontend(4, name, "tcp", 80)
+        refused = {Client.POD: Handling(Verdict.REJECT)}
+        owner = ServicePort("shop", name, "http", "tcp")
+        expected[frontend] = Entry(frontend, refused, owner, frozenset())
+        found[frontend] = Entry(frontend, {Client.POD: forwarding(Masquerade.NEVER)})
+    wanted, actual = ServiceTable(entries=expected), ServiceTable(entries=found)
+
+    reported = summarised(wanted, compare(wanted, actual))
+
+    assert not reported.common
+    assert {each.frontend.address for each in reported.single} == {"10.96.0.1", "10.96.0.2"}
+
+
 def test_a_common_difference_says_how_many_and_which_frontends() -> None:
     always = (Client.OUTSIDE, forwarding(Masquerade.ALWAYS))
 

@@ -82,7 +82,7 @@ def summarised(expected: ServiceTable, differences: Differences) -> Summary:
     left = list(_with_shadows(_outside_ranges(map(_as_missing, each_once))))
     common: list[Common] = []
     for cause in _CAUSES:
-        concerned = [each for each in left if each.kind in cause.symptoms and not each.by_mark]
+        concerned = [each for each in left if _may_be_common(each, cause)]
         shared = list(_shared(expected, cause, concerned)) if concerned else []
         common += shared
         left = [rest for each in left for rest in _without(each, cause, shared)]
@@ -239,13 +239,22 @@ def _shared(table: ServiceTable, cause: _Cause, concerned: list[Difference]) -> 
             )
 
 
+def _may_be_common(each: Difference, cause: _Cause) -> bool:
+    """Whether it can have a cause that other frontends share.
+
+    What is forwarded to backends has met the rules of its own Service: these are out of date.
+    """
+    is_forwarded = each.kind is Kind.VERDICT and each.found.startswith(Verdict.FORWARD)
+    return each.kind in cause.symptoms and not each.by_mark and not is_forwarded
+
+
 def _service(entry: Entry) -> str:
     return f"{entry.owner.namespace}/{entry.owner.service}" if entry.owner else ""
 
 
 def _without(each: Difference, cause: _Cause, shared: Iterable[Common]) -> Iterator[Difference]:
     """The difference for the clients that no common one covers."""
-    if each.kind not in cause.symptoms or each.by_mark:
+    if not _may_be_common(each, cause):
         yield each
         return
     covered = {client for of in shared if each.frontend in of.frontends for client in of.clients}
