@@ -1,7 +1,8 @@
 """Policy: whether nodes enforce NetworkPolicies as the API has them."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, Level, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import ENFORCED
+from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 
 FACTS = (Fact.API, Fact.NETNS, Fact.PROCESSES, Fact.SERVICE_RULES)
@@ -11,6 +12,10 @@ RESTART = (
     "again: `kubectl -n {cni_namespace} delete pod {cni_pod}`. In k3s it is a part of the k3s "
     "service, whose restart leaves pods running. To see what the policies mean: `wirecheck inspect "
     "policy NAMESPACE/NAME`."
+)
+COMPARE = (
+    "Compare what enforces NetworkPolicies on these nodes, its version, settings and log: `kubectl "
+    "get pods -A -o wide`. To see what a policy means: `wirecheck inspect policy NAMESPACE/NAME`."
 )
 
 
@@ -66,3 +71,85 @@ def allowed_traffic(node: Node) -> Findings:
          https://github.com/cloudnativelabs/kube-router/issues/2059
     """
     yield from _findings(node, is_open=False)
+
+
+@check(
+    settles=ENFORCED,
+    compares_nodes=True,
+    counts=True,
+    remedy=RESTART,
+    facts=(*FACTS, Fact.SYSCTLS, Fact.DEVICE_PROGRAMS),
+)
+def enforced(cluster: Cluster) -> Findings:
+    """Something enforces each NetworkPolicy on every node that has pods which it selects.
+
+    The API server accepts NetworkPolicies in every cluster, whether or not the network plugin
+    enforces them. Without that, or if an agent has written nothing on a node, all connections work
+    that a policy denies.
+
+    Except: nodes whose plugin enforces policies in eBPF or Open vSwitch, and policies that deny
+    nothing. If nothing known enforces policies on any node, it is one warning for the cluster.
+    Where rules hand packets to a program by a queue, it is only evaluated whether a program
+    listens. Programs on the interfaces of pods may enforce policies, and are not read.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/network-policies/#prerequisites
+         https://github.com/kubernetes-sigs/kube-network-policies
+    """
+    for each in cluster.unenforced_policies:
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            level=each.level,
+            evidence=each.evidence,
+            concerns=each.pods,
+            inconclusive=each.inconclusive,
+            names=each.names,
+            remedy=each.remedy,
+        )
+    for _ in range(cluster.policies_in_effect):
+        yield CONCLUSIVE
+
+
+@check(settles=ENFORCED, compares_nodes=True, remedy=COMPARE, facts=FACTS)
+def uniform_across_nodes(cluster: Cluster) -> Findings:
+    """Nodes treat connections alike that NetworkPolicies leave undefined.
+
+    The API does not define whether an ipBlock covers pods, or which of two ports with one name is
+    meant. Enforcers choose, and an application can depend on it. If nodes choose differently, it
+    works or fails by the node of its pod.
+
+    Except: connections that policies define, which policy.denied_traffic and policy.allowed_traffic
+    evaluate on each node, pods that policies of other kinds select, and connections within a node.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/network-policies/
+    """
+    for each in cluster.unlike_policies:
+        yield Finding(each.ref, expected=each.expected, found=each.found)
+
+
+@check(settles=ENFORCED, remedy=RESTART, facts=FACTS)
+def enforcer_in_sync(node: Node) -> Findings:
+    """What enforces NetworkPolicies on the node has programmed pods and policies of every age.
+
+    An agent that lost its connection to the API server, or that hangs, leaves its rules as they
+    were. Older pods and policies are all right then, and everything newer is missing: new pods are
+    refused, or reached by everybody.
+
+    Except: objects younger than the period in which the agent writes everything again: 300 s for
+    kube-router, 180 s for Calico, 60 s for others. If the rules lack older objects than they have,
+    it is another fault, which policy.denied_traffic and policy.allowed_traffic show.
+
+    See: https://github.com/cloudnativelabs/kube-router/issues/2059
+    """
+    if (behind := node.policies_behind) is not None:
+        first, last = behind.first, behind.last
+        yield Finding(
+            node,
+            expected=f"rules for {first.ref}, as for {last.ref}",
+            found=behind.found,
+            concerns=[first.ref, last.ref],
+            since=behind.since,
+            key="in sync",
+            names=node.policy_chains.agent_names,
+        )

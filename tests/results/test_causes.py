@@ -206,3 +206,34 @@ def test_what_failed_in_some_rounds_follows_from_a_cause_and_explains_only_its_l
     flaky_cause = replace(cause, outcome=Outcome.FLAKY)
     assert symptoms([flaky_cause, flaky])
     assert not symptoms([flaky_cause, red(UDP)])
+
+
+class TestPoliciesWithoutEffect:
+    """A check about the cluster whose findings are about nodes."""
+
+    @staticmethod
+    def unenforced(*nodes: str) -> ItemResult:
+        return red("policy.enforced", "", *nodes, kind="Node")
+
+    def test_follows_from_a_cause_on_those_nodes(self):
+        cause = red("firewall.policy_chains")
+        found = symptoms([cause, self.unenforced("n1")])
+        assert found == {("policy.enforced", ""): ("firewall.policy_chains", "n1")}
+
+    @pytest.mark.parametrize("nodes", [("n2",), ("n1", "n2")])
+    def test_does_not_follow_from_a_cause_on_other_nodes(self, nodes):
+        assert not symptoms([red("firewall.policy_chains"), self.unenforced(*nodes)])
+
+    def test_explains_open_pods_of_those_nodes(self):
+        items = [self.unenforced("n1"), *(red("policy.denied_traffic", n) for n in ("n1", "n2"))]
+        cause = ("policy.enforced", "")
+        assert symptoms(items) == {("policy.denied_traffic", "n1"): cause}
+
+    def test_an_agent_that_does_not_follow_is_the_cause_of_all(self):
+        checks = ("firewall.policy_chains", "policy.denied_traffic", "policy.allowed_traffic")
+        cause = red("policy.enforcer_in_sync", kind="Node")
+        found = symptoms([cause, *map(red, checks), self.unenforced("n1")])
+        assert set(found.values()) == {("policy.enforcer_in_sync", "n1")}
+        assert len(found) == 4
+        hanging = symptoms([red("cni.agent_responds"), cause, *map(red, checks)])
+        assert set(hanging.values()) == {("cni.agent_responds", "n1")}

@@ -35,6 +35,7 @@ from wirecheck.model.fingerprint import Disagreement, Fingerprint, disagreements
 from wirecheck.model.identity import Shared, shared_identities
 from wirecheck.model.pools import Drift, drifts
 from wirecheck.model.unlike_egress import UnlikeEgress, unlike_egress
+from wirecheck.model.unlike_policies import Unenforced, UnlikeNodes, unenforced, unlike_nodes
 from wirecheck.model.unlike_tunnels import UnlikeTunnel, unlike_tunnels
 from wirecheck.node.cluster_seen import ClusterSeen
 
@@ -201,6 +202,25 @@ class Cluster(ClusterSeen):
         if len(seen) < 2:
             raise NotApplicable("fewer than two nodes have a VXLAN device of the CNI plugin")
         return unlike_tunnels({node_ref(self.nodes[name]): each for name, each in seen.items()})
+
+    @property
+    def unenforced_policies(self) -> Iterator[Unenforced]:
+        """NetworkPolicies without effect. Raises NotApplicable if none deny anything."""
+        seen = {name: each.policies for name, each in self.fingerprints.items()}
+        return unenforced(self.ref, self.nodes, seen)
+
+    @property
+    def policies_in_effect(self) -> int:
+        """How many NetworkPolicies take effect, each counted on every node."""
+        return sum(len(each.policies.in_effect) for each in self.fingerprints.values())
+
+    @property
+    def unlike_policies(self) -> Iterator[UnlikeNodes]:
+        """Connections that the API leaves undefined and that nodes treat differently.
+
+        Raises NotApplicable if no two nodes have any of them.
+        """
+        return unlike_nodes(self.ref, {n: each.policies for n, each in self.fingerprints.items()})
 
     @property
     def drifts(self) -> Iterator[Drift]:

@@ -13,6 +13,7 @@ from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.pools import settings_of
 from wirecheck.model.unlike_tunnels import tunnels_of
+from wirecheck.policy.policies_on_node import PoliciesOnNode
 from wirecheck.text import listed, plural
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Fingerprint:
     """By family whether the plugin masquerades pods of its pools, which were not read."""
     tunnels: Mapping[str, str] = field(default_factory=dict)
     """The VNI and port of the plugin's VXLAN devices, by their names."""
+    policies: PoliciesOnNode = field(default_factory=PoliciesOnNode)
+    """Which NetworkPolicies take effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
             bound=bound,
             pools_masqueraded=_pools_masqueraded(node),
             tunnels=tunnels_of(node),
+            policies=node.policies,
         )
     deviations: dict[Ref, list[str]] = defaultdict(list)
     for every in dataplane.common():
@@ -112,6 +116,7 @@ def fingerprint_of(node: Node) -> Fingerprint:
         bound=bound,
         pools_masqueraded=_pools_masqueraded(node),
         tunnels=tunnels_of(node),
+        policies=node.policies,
     )
 
 

@@ -76,6 +76,8 @@ from wirecheck.node.unsupported_maps import UnsupportedMaps
 from wirecheck.node.veth import Orphan, Veth
 from wirecheck.policy.cluster_pods import ClusterPods
 from wirecheck.policy.enforcement import PolicyEnforcement
+from wirecheck.policy.last_programmed import Behind, behind
+from wirecheck.policy.policies_on_node import PoliciesOnNode, policies_on
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
@@ -412,6 +414,21 @@ class Node:
         return PolicyEnforcement(
             self.seen, self.namespaces, self.iptables, self.firewall, self.routes
         )
+
+    @property
+    def policies(self) -> PoliciesOnNode:
+        """Which NetworkPolicies take effect on the node."""
+        agent = self.policy_chains.agent_names
+        return policies_on(self.policy_enforcement, agent)
+
+    @property
+    def policies_behind(self) -> Behind | None:
+        """How far what enforces policies on the node is behind the API, if it is.
+
+        Raises NotApplicable if no packet filter enforces policies on the node.
+        """
+        found = self.policy_enforcement.deviations and behind(self.policy_enforcement)
+        return found or None
 
     @property
     def agent_health(self) -> AgentHealth:

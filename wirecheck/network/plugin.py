@@ -143,6 +143,8 @@ class CniPlugin:
     """The chains of its policies in table filter, each with the built-in chain that calls it."""
     nftables_filter: tuple[str, str] = ("", "")
     """The nftables table that has these chains instead, and what their names begin with there."""
+    policy_resync: int = 60
+    """After so many seconds its agent has written all policies again, whatever it missed."""
     services: ServiceForwarding = ServiceForwarding()
     kernel_macs: KernelMacs | None = None
     own_policies: bool = False

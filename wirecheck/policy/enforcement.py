@@ -14,7 +14,7 @@ from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.rules.followed_packets import Fates, followed
-from wirecheck.dataplane.rules.many_packets import Ends, ManyPackets
+from wirecheck.dataplane.rules.many_packets import ManyPackets
 from wirecheck.node.firewall import CALICO_EBPF, Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -26,83 +26,11 @@ from wirecheck.policy.node_ends import End, NodeEnds, joined
 from wirecheck.policy.packet_filters import PacketFilters
 from wirecheck.policy.peers import PodClass
 from wirecheck.policy.reach import EVERYTHING, Direction, Reach
+from wirecheck.policy.ways import Deviation, Followed, Way
 from wirecheck.text import plural
 
 MOST_EVIDENCE = 4
 MOST_CONCERNED = 20
-
-
-@dataclass(frozen=True)
-class Deviation:
-    """Connections of one pod in one direction that the node treats otherwise than the policies."""
-
-    pod: Pod
-    direction: Direction
-    is_open: bool
-    """Whether the node lets through what policies deny; otherwise it refuses what they allow."""
-    expected: str = ""
-    found: str = ""
-    evidence: tuple[str, ...] = ()
-    peers: tuple[Pod, ...] = ()
-    inconclusive: str = ""
-    is_leak: bool = False
-    """Whether only addresses are let in that no pod has, until a new pod gets one of them."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """Connections between one pod of the node and its peers, in one direction."""
-
-    subject: End
-    direction: Direction
-    peers: tuple[End, ...]
-    own: tuple[Reach, ...]
-    """What the policies of the pod allow, by peer."""
-    joint: tuple[Reach, ...]
-    """What those of the peer allow as well, as far as this node enforces them."""
-    ports: ComparedPorts
-
-    def ends(self, peer: End) -> Ends:
-        """The two ends of a connection."""
-        source, target = (peer, self.subject)
-        if self.direction is Direction.EGRESS:
-            source, target = target, source
-        is_bridged = source.is_bridged and target.is_bridged and source.device == target.device
-        return Ends(source.address, target.address, source.device, target.device, is_bridged)
-
-    @cached_property
-    def packets(self) -> ManyPackets:
-        return ManyPackets(tuple(map(self.ends, self.peers)), self.ports.ports)
-
-    @cached_property
-    def denied(self) -> int:
-        """The packets that policies of the pod deny."""
-        within, of_end = self.ports.within, self.packets.of_end
-        return sum(of_end(at, within(each.denied_ports)) for at, each in enumerate(self.own))
-
-    @cached_property
-    def allowed(self) -> int:
-        """The packets that policies allow, to ports that they tell apart.
-
-        Those to a pod of the node count as its ingress only. Addresses outside count if a policy is
-        about them, and not those that rules alone name: the owner of the node may ban some.
-        """
-        ports, of_end = self.ports, self.packets.of_end
-        return sum(
-            of_end(at, ports.within(each.allowed_ports) & ports.of_policies)
-            for at, each in enumerate(self.joint)
-            if self._counts(self.peers[at], each)
-        )
-
-    def _counts(self, peer: End, reach: Reach) -> bool:
-        if peer.is_local:
-            return self.direction is Direction.INGRESS
-        return bool(peer.pods) or (peer.is_named and not reach.is_open)
-
-    @cached_property
-    def of_policies(self) -> int:
-        """The packets to ports that policies tell apart."""
-        return sum(self.packets.of_end(at, self.ports.of_policies) for at in range(len(self.peers)))
 
 
 @dataclass(frozen=True)
@@ -120,11 +48,13 @@ class PolicyEnforcement:
         return PacketFilters(self.seen, self.iptables, self.firewall)
 
     @cached_property
-    def _ends(self) -> NodeEnds:
+    def ends(self) -> NodeEnds:
+        """The ends of the connections of its pods."""
         return NodeEnds(self.seen, self.namespaces, self.routes, self.filters)
 
     @cached_property
-    def _pods(self) -> ClusterPods:
+    def pods(self) -> ClusterPods:
+        """What the policies mean for the pods of the cluster."""
         return ClusterPods.of(self.seen.cluster)
 
     @cached_property
@@ -133,18 +63,28 @@ class PolicyEnforcement:
 
         Raises NotApplicable if no packet filter enforces policies on the node.
         """
-        self._require_enforcer()
+        self.require_packet_filter()
+        if not self.has_enforcer:
+            raise NotApplicable(
+                f"no rules of iptables or nftables are about single pods{self._unenforced}"
+            )
         found: dict[tuple[str, Direction, bool], Deviation] = {}
-        for family in (4, 6):
-            for way in self._ways(family):
-                fates = self._fates(way)
-                for is_open in (True, False):
-                    key = (way.subject.pods[0].object.metadata.uid, way.direction, is_open)
-                    if deviation := self._of_way(way, fates, is_open=is_open):
-                        found.setdefault(key, deviation)
+        for each in self.all_followed:
+            for is_open in (True, False):
+                key = (each.pod.object.metadata.uid, each.way.direction, is_open)
+                if deviation := self._deviation(each, is_open=is_open):
+                    found.setdefault(key, deviation)
         return tuple(found.values())
 
-    def _require_enforcer(self) -> None:
+    @cached_property
+    def all_followed(self) -> tuple[Followed, ...]:
+        """What the packet filter does with the connections of the node's pods."""
+        return tuple(
+            Followed(way, self._fates(way)) for family in (4, 6) for way in self._ways(family)
+        )
+
+    def require_packet_filter(self) -> None:
+        """Raise NotApplicable if not a packet filter, but something else enforces policies."""
         if self.seen.bypasses_routing or any(
             each.name == CALICO_EBPF for each in self.seen.host.interfaces
         ):
@@ -152,28 +92,38 @@ class PolicyEnforcement:
                 f"{self.seen.cni} enforces policies outside of iptables and nftables, in maps or "
                 "flows that are not read"
             )
-        own = [pod for pod in self.seen.pods if pod.has_own_netns]
-        if not own:
+        if not self._own_pods:
             raise NotApplicable("no pod of the node has a network of its own")
-        addresses = frozenset(str(each) for pod in own for each in pod.addresses)
-        devices = (name for name, is_bridge in self._ends.devices.values() if not is_bridge)
-        agents = [each for each in self.seen.cluster.cni_agents if each.filter_chains]
-        if not (agents or self.filters.concern_pods(addresses, frozenset(devices))):
-            selecting = self.seen.cluster.pod_index.policies.selecting
-            policies = filter(None, (selecting(each.object) for each in own))
-            unenforced = next((f", so nothing known enforces {each}" for each in policies), "")
-            raise NotApplicable(
-                f"no rules of iptables or nftables are about single pods{unenforced}"
-            )
+
+    @cached_property
+    def has_enforcer(self) -> bool:
+        """Whether a known program enforces policies, or rules are about single pods."""
+        if any(each.filter_chains for each in self.seen.cluster.cni_agents):
+            return True
+        addresses = frozenset(str(each) for pod in self._own_pods for each in pod.addresses)
+        devices = (name for name, is_bridge in self.ends.devices.values() if not is_bridge)
+        return self.filters.concern_pods(addresses, frozenset(devices))
+
+    @cached_property
+    def _own_pods(self) -> tuple[Pod, ...]:
+        return tuple(pod for pod in self.seen.pods if pod.has_own_netns)
+
+    @property
+    def _unenforced(self) -> str:
+        """A policy that nothing known enforces, as the end of a sentence."""
+        selecting = self.seen.cluster.pod_index.policies.selecting
+        policies = filter(None, (selecting(each.object) for each in self._own_pods))
+        return next((f", so nothing known enforces {each}" for each in policies), "")
 
     def _ways(self, family: int) -> Iterator[Way]:
-        local = self._ends.local(family)
-        if not local:
+        local = self.ends.local(family)
+        subjects = local if self.has_enforcer else self._isolated_among(local)
+        if not subjects:
             return
-        elsewhere = (*self._ends.remote(family), *self._ends.outside(family))
+        elsewhere = (*self.ends.remote(family), *self.ends.outside(family))
         addresses = frozenset(str(each.address) for each in local)
         named = self.filters.named_ports(family, addresses)
-        for subject in local:
+        for subject in subjects:
             others = tuple(each for each in local if each is not subject)
             for direction in Direction:
                 peers = (*others, *self._alike(subject, direction, elsewhere))
@@ -205,24 +155,28 @@ class PolicyEnforcement:
         assert isinstance(own, PodClass)
         if own not in self._isolated[direction]:
             return EVERYTHING
-        return self._pods.one_way(own, direction, peer.peer)
+        return self.pods.one_way(own, direction, peer.peer)
 
     @cached_property
     def _isolated(self) -> dict[Direction, frozenset[PodClass]]:
         """The classes of the node's pods about which policies say anything."""
-        own = {each.peer for family in (4, 6) for each in self._ends.local(family)}
+        own = {each.peer for family in (4, 6) for each in self.ends.local(family)}
         classes = [each for each in own if isinstance(each, PodClass)]
         return {
-            direction: frozenset(e for e in classes if self._pods.is_isolated(e, direction))
+            direction: frozenset(e for e in classes if self.pods.is_isolated(e, direction))
             for direction in Direction
         }
+
+    def _isolated_among(self, local: Sequence[End]) -> tuple[End, ...]:
+        classes = frozenset[PodClass]().union(*self._isolated.values())
+        return tuple(each for each in local if each.peer in classes)
 
     def _joint(self, subject: End, direction: Direction, peer: End) -> Reach:
         own, other = subject.peer, peer.peer
         if not (peer.is_local and isinstance(own, PodClass) and isinstance(other, PodClass)):
             return self._own(subject, direction, peer)
         source, target = (other, own) if direction is Direction.INGRESS else (own, other)
-        return self._pods.between(source, target)
+        return self.pods.between(source, target)
 
     # What the node does.
 
@@ -251,16 +205,15 @@ class PolicyEnforcement:
 
     # The comparison.
 
-    def _of_way(self, way: Way, fates: Fates, *, is_open: bool) -> Deviation | None:
-        expected = way.denied if is_open else way.allowed
-        unknown = fates.undecided & expected & way.of_policies
-        wrong = (fates.passed if is_open else fates.refused) & expected & ~fates.undecided
-        if wrong:
+    def _deviation(self, each: Followed, *, is_open: bool) -> Deviation | None:
+        way = each.way
+        if wrong := each.wrong(is_open=is_open):
             return self._wrong(way, wrong, is_open=is_open)
-        doubt = fates.reason(unknown) if unknown else self._doubt(way) if is_open else ""
+        unknown = each.undecided(is_open=is_open)
+        doubt = each.fates.reason(unknown) if unknown else self._doubt(way) if is_open else ""
         if not doubt:
             return None
-        return Deviation(way.subject.pods[0], way.direction, is_open, inconclusive=doubt)
+        return Deviation(each.pod, way.direction, is_open, inconclusive=doubt)
 
     def _doubt(self, way: Way) -> str:
         """Why the policies do not decide about some connections; empty if they do."""

@@ -49,6 +49,13 @@ class End:
     """Whether it stands for pods, or for addresses that policies name; others only rules name."""
     told: object = ()
     """Equal for addresses that the rules of the node do not tell apart."""
+    further: tuple[Peer, ...] = ()
+    """Further classes of pods that it stands for."""
+
+    @property
+    def kinds(self) -> tuple[Peer, ...]:
+        """All classes of pods that it stands for."""
+        return tuple(dict.fromkeys((self.peer, *self.further)))
 
     @property
     def name(self) -> str:
@@ -67,7 +74,9 @@ class End:
 def joined(ends: Sequence[End]) -> End:
     """One end for all of them, which are alike."""
     first = ends[0]
-    return replace(first, pods=tuple(pod for each in ends for pod in each.pods))
+    kinds = dict.fromkeys(kind for each in ends for kind in each.kinds)
+    pods = tuple(pod for each in ends for pod in each.pods)
+    return replace(first, pods=pods, further=tuple(kinds)[1:])
 
 
 def _of_group(group: Sequence[PodAddress], device: str, told: object) -> End:

@@ -31,6 +31,7 @@ from wirecheck.dataplane.rules.steps import Jump, Step
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.seen import NodeSeen
+from wirecheck.policy.queues import Queue, queues_of
 
 HOOKS = {
     hook: {table: priority for table, priority in TABLES[hook].items() if table != "nat"}
@@ -113,6 +114,11 @@ class PacketFilters:
         for stage in self.stages(family):
             for chain in reachable(stage):
                 yield from chain.steps
+
+    @cached_property
+    def queues(self) -> tuple[Queue, ...]:
+        """The queues to programs that decide about packets."""
+        return tuple(queues_of(step for family in (4, 6) for step in self._steps(family)))
 
     def hosts(self, family: int) -> frozenset[str]:
         """The single addresses that rules name as the destination."""

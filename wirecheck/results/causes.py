@@ -23,22 +23,32 @@ SERVICE_DNS = (*LOOKUPS, "dns.nodes_resolve", "dns.parallel_a_aaaa", "dns.latenc
 ALL_DNS = (*SERVICE_DNS, "dns.replicas_answer", "dns.records_correct")
 
 
+Where = Literal["node", "any", "named", "about", "pod", "any pod"]
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """If `cause` has a problem, then problems of `symptoms` likely follow from it.
 
     `where`: on the same `node`, on `any` node, on the nodes that the cause's findings name
-    (`named`), or only for the same `pod`, on the same node or on any (`any pod`).
+    (`named`) or that the symptom's findings are about (`about`), or only for the same `pod`, on
+    the same node or on any (`any pod`).
     """
 
     cause: str
     symptoms: tuple[str, ...]
-    where: Literal["node", "any", "named", "pod", "any pod"] = "node"
+    where: Where = "node"
     about: str = ""
     """Text that an object of the cause's findings must contain, such as the name of a Service."""
     only_errors: bool = False
     """Whether it explains errors for the identical reason, and nothing else."""
 
+
+COMPARED_POLICIES: tuple[tuple[tuple[str, ...], Where], ...] = (
+    (("policy.enforced",), "about"),
+    (("policy.uniform_across_nodes",), "any"),
+)
+"""Checks that compare what nodes do with policies, and where the cause of a difference is."""
 
 OVER_THE_OVERLAY = (
     "dns.replicas_answer",
@@ -52,6 +62,7 @@ OVER_THE_OVERLAY = (
     *SERVICE_DNS,
 )
 
+TRAFFIC = ("policy.denied_traffic", "policy.allowed_traffic")
 OUTSIDE = ("reachability.api_server", "dns.external_names")
 """Connections of pods to servers outside the pod network, for which they are masqueraded."""
 
@@ -73,13 +84,26 @@ RULES = (
     Rule("routes.pod_default_route", OF_ONE_POD, "pod"),
     Rule("links.gateway_answers", OF_ONE_POD, "pod"),
     Rule("firewall.pod_interfaces", OF_ONE_POD, "pod"),
+    Rule("cni.agent_responds", ("policy.enforcer_in_sync",)),
+    Rule("policy.enforcer_in_sync", ("firewall.policy_chains", *TRAFFIC)),
+    Rule("firewall.policy_chains", TRAFFIC),
     *(
         Rule(cause, ("policy.*",))
         for cause in (
-            *("firewall.kubernetes_chains_called", "firewall.policy_chains"),
-            *("firewall.pod_interfaces", "nodes.bridge_nf_call"),
+            *("firewall.kubernetes_chains_called", "firewall.pod_interfaces"),
+            "nodes.bridge_nf_call",
         )
     ),
+    *(
+        Rule(cause, symptoms, where)
+        for cause in (
+            *("policy.enforcer_in_sync", "firewall.kubernetes_chains_called"),
+            *("firewall.policy_chains", "firewall.pod_interfaces", "nodes.bridge_nf_call"),
+        )
+        for symptoms, where in COMPARED_POLICIES
+    ),
+    Rule("policy.enforced", ("policy.denied_traffic",), "named"),
+    Rule("policy.enforced", ("policy.uniform_across_nodes",), "any"),
     Rule("firewall.forwards_pods", ("policy.allowed_traffic",)),
     *(
         Rule(cause, ("reachability.host_ports",), "any pod")
@@ -191,6 +215,8 @@ def symptoms(items: Iterable[ItemResult]) -> Mapping[ItemKey, ItemKey]:
                 cause = _item_of(check, item.node, at)
                 if cause is None and rule.where in ("any", "any pod"):
                     cause = first[check]
+                if cause is None and rule.where == "about":
+                    cause = _on_nodes_of(item, check, at)
                 if cause is None or key in found or not _is_symptom(item, rule, check):
                     continue
                 if _explains(cause, item, rule):
@@ -248,6 +274,15 @@ def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
 def _item_of(check: str, node: str, at: Mapping[ItemKey, ItemResult]) -> ItemResult | None:
     """The result of a check on the node, or else on the cluster."""
     return at.get((check, node)) or at.get((check, ""))
+
+
+def _on_nodes_of(
+    item: ItemResult, check: str, at: Mapping[ItemKey, ItemResult]
+) -> ItemResult | None:
+    """The result of a check on the first of the nodes that findings are about, if all have one."""
+    found = [at.get((check, e.object.name)) for e in item.findings if e.object.kind == "Node"]
+    is_of_all = len(found) == len(item.findings) and None not in found
+    return found[0] if found and is_of_all else None
 
 
 def _pod_of(finding: FindingRecord) -> str:

@@ -56,6 +56,7 @@ FILES = (
     "/proc/net/ip_tables_names",
     "/proc/net/ip6_tables_names",
     "/proc/net/ip_vs",
+    "/proc/net/netfilter/nfnetlink_queue",
     "/proc/net/stat/arp_cache",
     "/proc/net/stat/ndisc_cache",
     "/sys/module/nf_conntrack/parameters/hashsize",

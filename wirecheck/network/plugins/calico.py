@@ -19,6 +19,8 @@ FILTER_CHAINS = (("cali-FORWARD", "FORWARD"), ("cali-INPUT", "INPUT"), ("cali-OU
 """The chains of felix, and the built-in chains of table filter that call them."""
 NFTABLES_FILTER = ("calico", "filter-")
 """With its nftables dataplane: `filter-cali-FORWARD` in table calico, called by filter-FORWARD."""
+RESYNC = 180
+"""Seconds: felix's default for iptablesRefreshInterval; it was 90 before version 3.28."""
 
 FORWARDING_PROGRAMS = ("cali_tc_", "calico_tc_")
 """The names of the programs of its eBPF dataplane begin so."""
@@ -47,6 +49,7 @@ PLUGIN = CniPlugin(
     masquerade_chains=("cali-",),
     filter_chains=FILTER_CHAINS,
     nftables_filter=NFTABLES_FILTER,
+    policy_resync=RESYNC,
     services=ServiceForwarding(device="bpfout.cali", programs=FORWARDING_PROGRAMS, mode="eBPF"),
     object_names=frozenset({"calico-system"}),
     own_policies=True,

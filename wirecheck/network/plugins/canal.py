@@ -15,7 +15,7 @@ from wirecheck.network.plugin import (
     PeerRoutes,
     Recognition,
 )
-from wirecheck.network.plugins.calico import FILTER_CHAINS, NFTABLES_FILTER
+from wirecheck.network.plugins.calico import FILTER_CHAINS, NFTABLES_FILTER, RESYNC
 
 PLUGIN = CniPlugin(
     name="Canal",
@@ -31,5 +31,6 @@ PLUGIN = CniPlugin(
     masquerade_chains=("FLANNEL-", "cali-"),
     filter_chains=FILTER_CHAINS,
     nftables_filter=NFTABLES_FILTER,
+    policy_resync=RESYNC,
     kernel_macs=KernelMacs(DeviceKind.VXLAN, fixed_in=(0, 15, 1)),
 )

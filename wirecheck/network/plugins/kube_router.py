@@ -23,5 +23,7 @@ PLUGIN = CniPlugin(
     devices_in_use=("kube-bridge",),
     # Also where it is the firewall beside another plugin, as in k3s.
     filter_chains=tuple((f"KUBE-ROUTER-{each}", each) for each in ("FORWARD", "INPUT", "OUTPUT")),
+    # --iptables-sync-period
+    policy_resync=300,
     services=ServiceForwarding(device="kube-dummy-if"),
 )
