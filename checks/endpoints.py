@@ -1,6 +1,6 @@
 """Endpoints: whether EndpointSlices list the pods that Services select."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, Level, Threshold, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, Threshold, check
 from wirecheck.catalogue.settling import API_ALONE, COMING_AND_GOING, OF_DELETED
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
@@ -92,6 +92,7 @@ def complete(cluster: Cluster) -> Findings:
 
 
 @check(
+    counts=True,
     settles=COMING_AND_GOING,
     thresholds=(LISTENING_AFTER,),
     remedy="Show the Service's ports: `kubectl -n {namespace} get service {service} -o "
@@ -127,6 +128,8 @@ def accept_connections(node: Node) -> Findings:
             key=each.key,
             names={"netns": each.netns},
         )
+    if node.listening.has_served:
+        yield CONCLUSIVE
 
 
 @check(

@@ -1,6 +1,6 @@
 """Firewall: whether the node's packet filter lets the traffic of pods through."""
 
-from wirecheck.catalogue import Fact, Finding, Findings, Level, Ref, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, Ref, check
 from wirecheck.catalogue.settling import COMING_AND_GOING, CUSTOM_OBJECTS, ON_NODE
 from wirecheck.model.node import Node
 from wirecheck.node.filter_chains import Dropped
@@ -16,6 +16,11 @@ ON_ARRIVAL = (
     "{node}, `iptables-save -c` or `nft list table {table}` shows it. Find "
     "out who added it (firewalld, ufw, a cloud's image, a person), and make that one accept "
     "{what} from and to the other nodes."
+)
+OWN_PODS = (
+    "The evidence is the rule that refuses the packets. On {node}, `iptables-save -c` or `nft list "
+    "table {table}` shows it. Find out who added it (firewalld, ufw, a hardening script, a "
+    "person), and make that one accept what pods of the node send to it and get from it."
 )
 IN_TABLE = (
     "The evidence is the rule that drops the packets. On {node}, `nft list table {table}` shows "
@@ -126,6 +131,34 @@ def forwards_dns(node: Node) -> Findings:
     for each in node.firewall.dropped(node.firewall.packets.to_dns):
         part = node.part(f"FORWARD {each.what} to {each.packet.destination}")
         yield _dropped(part, each, expected="forwarded")
+
+
+@check(settles=COMING_AND_GOING, remedy=OWN_PODS, facts=RULES)
+def accepts_own_pods(node: Node) -> Findings:
+    """The node's packet filter accepts what the node and its own pods send to each other.
+
+    The kubelet probes pods from the node. If a rule drops its packets or the pods' answers, the
+    pods are restarted again and again although they work. If pods cannot reach the node's own
+    programs, they lose every endpoint of a Service on the host network, also that of the API
+    server.
+
+    Except: only packets that are dropped in any case count. Rules for single pods do not, nor do
+    rules for ports at which no Service has an endpoint. Pods that a policy selects are not tried.
+    What rules refuse by the source before DNAT is reported by firewall.source_bans.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/
+         https://docs.k3s.io/installation/requirements
+    """
+    for each in node.own_pod_packets.refused:
+        also = f"; also {each.also}" if each.also else ""
+        yield Finding(
+            node.part(each.part),
+            expected=each.expected,
+            found=f"{each.dropped.found}{also}",
+            evidence=[each.dropped.rule],
+            inconclusive=each.dropped.inconclusive,
+            names={"table": each.dropped.table or "ip filter"},
+        )
 
 
 @check(
@@ -244,7 +277,7 @@ def single_manager(node: Node) -> Findings:
         )
 
 
-@check(settles=CUSTOM_OBJECTS, remedy=SETS, facts=RULES)
+@check(counts=True, settles=CUSTOM_OBJECTS, remedy=SETS, facts=RULES)
 def address_sets(node: Node) -> Findings:
     """Calico's sets of addresses on the node have the pools and nodes that the API shows.
 
@@ -268,6 +301,8 @@ def address_sets(node: Node) -> Findings:
             inconclusive=each.inconclusive,
             names={"set": each.set},
         )
+    if node.calico_sets.has_known:
+        yield CONCLUSIVE
 
 
 @check(
@@ -317,13 +352,15 @@ def source_bans(node: Node) -> Findings:
     """No third-party rule refuses clients of Services by their source address.
 
     Block lists (fail2ban, CrowdSec, ufw, bogon filters) refuse packets before the Service rules
-    see them. A client on such a list cannot reach any Service through this node.
+    see them, or on their way to a pod. A client on such a list cannot reach any Service through
+    this node.
 
     It is a failure only if a rule refuses addresses of pods or of other nodes for certain, in chain
     INPUT those of other nodes: their kubelet probes, overlay and node ports end there.
 
-    Except: rules for ports or addresses that no Service has, and rules that test a mark. After
-    twenty rules of one chain only their number is shown.
+    Except: rules for ports or addresses that no Service has, rules that test a mark, and in chain
+    FORWARD those of network policy engines, for one way out of the node, or for all pods of a node,
+    which firewall.forwards_pods tries. After twenty rules of one chain only their number is shown.
 
     See: https://github.com/kubernetes/kubernetes/issues/71810
          https://github.com/kubernetes/kubernetes/issues/18802

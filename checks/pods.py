@@ -6,6 +6,7 @@ from wirecheck.catalogue.settling import API_ALONE, COMING_AND_GOING, ON_NODE, R
 from wirecheck.dataplane.rules.egress import Masqueraded
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
+from wirecheck.node.hidden_sources import UNKNOWN
 
 ENDED = (
     "The evidence is the rule. Find the program on {node} that adds it, and configure it to match "
@@ -226,6 +227,40 @@ def egress_masqueraded(node: Node) -> Findings:
             )
         else:
             yield CONCLUSIVE
+
+
+@check(
+    settles=ON_NODE,
+    remedy="The evidence is the rule. If it is the CNI plugin's or its agent's, restart that one, "
+    "which writes its exceptions for pods again: `kubectl -n {cni_namespace} delete pod "
+    "{cni_pod}`, or the pod of ip-masq-agent on {node}. Otherwise find the program that adds it, "
+    "and configure it to leave packets to the pod network alone: `iptables-save -t nat -c | grep "
+    "-e POSTROUTING -e MASQ` shows all of them.",
+    facts=[Fact.API, Fact.NETNS, Fact.SERVICE_RULES],
+)
+def addresses_kept(node: Node) -> Findings:
+    """What pods send to pods of other nodes keeps the pods' own addresses.
+
+    Rules that masquerade what leaves the cluster begin with exceptions for the pod network. If one
+    is lost, connections still work, but every pod seems to be the node: NetworkPolicies by pods
+    refuse them or accept too much, and servers log, limit and trust the wrong client.
+
+    Except: only packets that are masqueraded in any case count. At most eight other nodes are
+    tried. Where a rule depends on an ipset that is not known, that is inconclusive. Programs of
+    eBPF that masquerade are not evaluated.
+
+    See: https://kubernetes.io/docs/concepts/services-networking/
+         https://github.com/kubernetes-sigs/ip-masq-agent
+    """
+    for each in node.hidden_sources.all:
+        yield Finding(
+            node.part(f"packets to pods of other nodes, IPv{each.family}"),
+            expected="with the address of the pod that sends them",
+            found=each.found,
+            evidence=filter(None, [each.rule]),
+            inconclusive="" if each.rule else UNKNOWN,
+            key=f"IPv{each.family} {each.rule}",
+        )
 
 
 @check(

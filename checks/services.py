@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from wirecheck.catalogue import Fact, Finding, Findings, Level, check
+from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import PROXY_RULES
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.cluster import Cluster
@@ -44,6 +44,7 @@ AGENT = (
     "connections go on meanwhile, except those that need its DNS or HTTP proxy: `kubectl -n "
     "{cni_namespace} delete pod {cni_pod}`."
 )
+ALL_UNKNOWN = "unrecognised rules are on the path of every frontend"
 THIRD_PARTY = "unrecognised third-party rules that change no Service's path"
 
 
@@ -74,9 +75,24 @@ def _of_sources(each: NamedDifference | NamedCommon) -> Finding:
     )
 
 
+def _decided(node: Node, rules: Dataplane) -> Findings:
+    """Whether the check could decide anything: where all rules are unknown, it has not."""
+    if rules.decided:
+        yield CONCLUSIVE
+    elif rules.compared:
+        yield Finding(
+            node.part("Service rules"),
+            expected="connections handled as the API specifies",
+            found="not known for any frontend",
+            inconclusive=ALL_UNKNOWN,
+        )
+
+
 def _of_pods(node: Node, rules: Dataplane | None = None) -> Findings:
     """What pods send to Services, where the CNI plugin forwards it and kube-proxy does not."""
-    if why := (rules or node.dataplane).pods_elsewhere:
+    rules = rules or node.dataplane
+    yield from _decided(node, rules)
+    if why := rules.pods_elsewhere:
         yield Finding(
             node.part("connections of pods"),
             expected="handled as the API specifies",
@@ -85,7 +101,7 @@ def _of_pods(node: Node, rules: Dataplane | None = None) -> Findings:
         )
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def rules_reachable(node: Node) -> Findings:
     """Connections reach the node's Service rules: all jumps to them exist, no rule precedes them.
 
@@ -113,7 +129,7 @@ def rules_reachable(node: Node) -> Findings:
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def frontends_programmed(node: Node) -> Findings:
     """The node has a rule for every address and port of every Service.
 
@@ -150,7 +166,7 @@ def frontends_programmed(node: Node) -> Findings:
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def no_stale_frontends(node: Node) -> Findings:
     """The node has no rules for addresses or ports that no Service has.
 
@@ -169,6 +185,7 @@ def no_stale_frontends(node: Node) -> Findings:
 
 
 @check(
+    counts=True,
     settles=PROXY_RULES,
     remedy="The evidence is the rule. List the ports that pods claim: `kubectl get pods -A -o "
     "'custom-columns=NAMESPACE:.metadata.namespace,POD:.metadata.name,"
@@ -195,7 +212,14 @@ def not_shadowed(node: Node) -> Findings:
          https://github.com/containernetworking/plugins/pull/1210
     """
     for each in node.shadowed:
-        yield Finding(each, expected=each.expected, found=each.found, evidence=each.evidence)
+        yield Finding(
+            each.ref,
+            expected=each.expected,
+            found=each.found,
+            evidence=each.evidence,
+            concerns=each.concerns,
+        )
+    yield from _decided(node, node.kube_proxy_rules)
     for doubt in node.shadow_doubts:
         yield Finding(
             doubt.ref,
@@ -206,7 +230,7 @@ def not_shadowed(node: Node) -> Findings:
         )
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def refused_or_dropped(node: Node) -> Findings:
     """Connections are forwarded, rejected or dropped as the Service's endpoints require.
 
@@ -234,7 +258,7 @@ def refused_or_dropped(node: Node) -> Findings:
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def backends_programmed(node: Node) -> Findings:
     """The node's rules forward connections to every usable endpoint of a Service.
 
@@ -252,7 +276,7 @@ def backends_programmed(node: Node) -> Findings:
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def no_stale_backends(node: Node) -> Findings:
     """No rule forwards to an address that is not a usable endpoint of the Service.
 
@@ -277,7 +301,7 @@ def no_stale_backends(node: Node) -> Findings:
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def even_weights(node: Node) -> Findings:
     """Every backend of a Service gets the same share of its new connections.
 
@@ -292,7 +316,7 @@ def even_weights(node: Node) -> Findings:
     yield from _of_pods(node)
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES_AND_MAPS)
 def session_affinity(node: Node) -> Findings:
     """Clients stay on one backend exactly as long as the Service's session affinity specifies.
 
@@ -331,7 +355,7 @@ def source_ranges(node: Node) -> Findings:
         )
 
 
-@check(settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
+@check(counts=True, settles=PROXY_RULES, remedy=RESYNC, facts=RULES)
 def masquerade(node: Node) -> Findings:
     """Connections are masqueraded if and only if their response has to return through this node.
 

@@ -26,6 +26,7 @@ FINE = {Outcome.PASS, Outcome.SKIP}
 OTHERS_OF_RULES = {
     "conntrack.random_source_ports",
     "cni.host_ports_mapped",
+    "pods.addresses_kept",
     "pods.egress_masqueraded",
 }
 """Checks of other groups that read the same dump."""

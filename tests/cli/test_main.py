@@ -62,7 +62,7 @@ def test_the_status_and_the_last_line_tell_how_it_is(
 
     number, words = re.fullmatch(r"(\d+) of (\d+ checks run: .*)", out.splitlines()[-1]).groups()
     assert (code, words) == (status, f"{len(load())} checks run: {verdict}")
-    assert int(number) == (1 if len(options) == 2 else 36)
+    assert int(number) == (1 if len(options) == 2 else 37)
 
 
 def test_selected_checks_are_not_the_cluster(run, tmp_path):

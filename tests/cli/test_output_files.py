@@ -154,7 +154,7 @@ def test_a_shell_names_streams(tmp_path):
         assert time.monotonic() < deadline, page[-100:]
 
     lines = (tmp_path / "out").read_text().splitlines()
-    assert (lines[0][:9], lines[-1][:2]) == ('{"type":"', "9 "), lines[-1]
+    assert (lines[0][:9], lines[-1][:3]) == ('{"type":"', "10 "), lines[-1]
     assert (tmp_path / "third").read_text().startswith("<?xml")
 
 

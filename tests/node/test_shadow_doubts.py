@@ -16,7 +16,13 @@ from wirecheck.node.dataplane import Dataplane, NamedDifference
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.host_port_rules import PortMapping
 from wirecheck.node.port_mappings import PortMappings
-from wirecheck.node.shadow_doubts import MOST_FRONTENDS, ShadowDoubt, shadow_doubts, shadowed
+from wirecheck.node.shadow_doubts import (
+    MOST_FRONTENDS,
+    MOST_SHADOWED,
+    ShadowDoubt,
+    shadow_doubts,
+    shadowed,
+)
 
 OWNER = ServicePort("shop", "web", "http", "tcp")
 RULE = "-A CNI-DN-1 -p tcp --dport 80 -j DNAT --to-destination 10.244.0.3:8080"
@@ -110,6 +116,25 @@ def test_the_load_balancer_has_neither_node_ports_nor_other_frontends(
     found = Found([replace(DIFFERENCE, **fields)], small=balancer({"svcname": "web"}))
 
     assert len(found.shadowed()) == 1
+
+
+def test_a_rule_that_takes_many_frontends_is_one_finding_with_the_first_of_them() -> None:
+    some = [
+        replace(DIFFERENCE, frontend=Frontend(4, "", "tcp", 30080 + number)) for number in range(7)
+    ]
+    apart = replace(DIFFERENCE, evidence=("-A MINE -j REDIRECT",))
+
+    assert len(Found(some[:MOST_SHADOWED]).shadowed()) == MOST_SHADOWED
+    assert Found([*some, apart]).shadowed() == [
+        f"Node n1 {RULE}",
+        "Service shop/web http 192.0.2.1:80/tcp",
+    ]
+    (one,) = shadowed(SmallCluster().node.seen, Found(some).dataplane)
+    assert "7 frontends of 1 Service" in one.found
+    assert "30082" in one.found
+    assert "and 4 more" in one.found
+    assert "30083" not in one.found
+    assert one.evidence == (RULE,)
 
 
 def unknown(number: int, kind: Kind = Kind.RULE_UNKNOWN, rule: str = RULE) -> Difference:

@@ -22,7 +22,7 @@ from wirecheck.run.sonobuoy_progress import SonobuoyProgress
 from wirecheck.snapshot.index import VisitRecord, VisitStatus
 
 FAILED = "1 check failed on 1 node, 1 root cause."
-WELL = "passed, 6 checks not applicable."
+WELL = "passed, 7 checks not applicable."
 SECRET = "T0KEN-that-nobody-may-see"
 
 

@@ -149,6 +149,8 @@ class Handling(Struct, frozen=True, gc=False):
     banned: tuple[str, ...] = ()
     """Sources outside the cluster that third-party rules refuse, whatever Service they connect to.
     They are left out of everything else."""
+    admitted: tuple[str, ...] = ()
+    """With `banned`, and without `allowed`: the sources that have this handling."""
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -254,7 +254,13 @@ def _handlings(by_client: Mapping[Client, Handling]) -> Iterator[HandlingView]:
     alike: dict[Handling, list[Client]] = {}
     for client, handling in by_client.items():
         plain = replace(
-            handling, evidence=(), refusing=(), third_party=False, by_source=False, by_mark=False
+            handling,
+            evidence=(),
+            refusing=(),
+            admitted=(),
+            third_party=False,
+            by_source=False,
+            by_mark=False,
         )
         alike.setdefault(plain, []).append(client)
     for handling, clients in alike.items():

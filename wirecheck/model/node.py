@@ -28,7 +28,7 @@ from wirecheck.node.cilium_sockets import CiliumSockets
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.cni import Cni
 from wirecheck.node.conntrack import Conntrack
-from wirecheck.node.dataplane import Dataplane, NamedDifference, compared, tables_of
+from wirecheck.node.dataplane import Dataplane, compared, tables_of
 from wirecheck.node.deprecations import Deprecations
 from wirecheck.node.device_managers import DeviceManagers
 from wirecheck.node.device_programs import DevicePrograms
@@ -39,6 +39,7 @@ from wirecheck.node.firewall import Firewall
 from wirecheck.node.foreign_addresses import ForeignAddresses
 from wirecheck.node.forwarding import Forwarding
 from wirecheck.node.helper_reach import HelperReach
+from wirecheck.node.hidden_sources import HiddenSources
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.kernel import Kernel
 from wirecheck.node.kube_proxy import KubeProxy
@@ -50,6 +51,7 @@ from wirecheck.node.network_pods import NetworkDaemon, network_daemons_of
 from wirecheck.node.node_ports import NodePorts
 from wirecheck.node.overlay import Overlay
 from wirecheck.node.own_blocks import OwnBlocks
+from wirecheck.node.own_pod_packets import OwnPodPackets
 from wirecheck.node.packet_drops import PacketDrops, packet_drops
 from wirecheck.node.plugin_devices import PluginDevices
 from wirecheck.node.pod_dispatch import DispatchGap, PodDispatch
@@ -69,7 +71,7 @@ from wirecheck.node.routing_rules import RoutingRules
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_dataplanes import ServiceDataplanes
 from wirecheck.node.service_proxy import ServiceProxy
-from wirecheck.node.shadow_doubts import ShadowDoubt, shadow_doubts, shadowed
+from wirecheck.node.shadow_doubts import Shadow, ShadowDoubt, shadow_doubts, shadowed
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.tunnel_packets import TunnelPackets
 from wirecheck.node.unsupported_maps import UnsupportedMaps
@@ -388,6 +390,11 @@ class Node:
         """What other nodes send to the node's VXLAN devices."""
         return TunnelPackets(self.seen, self.plugin_devices, self.routes, self.firewall)
 
+    @property
+    def own_pod_packets(self) -> OwnPodPackets:
+        """What the node and its own pods send to each other."""
+        return OwnPodPackets(self.seen, self.firewall)
+
     @cached_property
     def firewall(self) -> Firewall:
         """What the packet filter does to packets of pods."""
@@ -444,6 +451,11 @@ class Node:
     def source_bans(self) -> SourceBans:
         """Third-party rules that refuse clients of Services by their source."""
         return SourceBans(self.seen, self.iptables, self.routes)
+
+    @property
+    def hidden_sources(self) -> HiddenSources:
+        """What its pods send to other pods with the node's address."""
+        return HiddenSources(self.firewall, self.egress)
 
     @property
     def egress(self) -> NodeEgress:
@@ -518,7 +530,7 @@ class Node:
         return compared(self.seen, self.proxy.facts, self.iptables, why)
 
     @property
-    def shadowed(self) -> Iterator[NamedDifference]:
+    def shadowed(self) -> Iterator[Shadow]:
         """Frontends that third-party rules handle."""
         return shadowed(self.seen, self.kube_proxy_rules)
 

@@ -169,6 +169,11 @@ class Dataplane:
         return sum(each.compared for each, _ in self._summaries)
 
     @property
+    def decided(self) -> int:
+        """The number of frontends of which it is known what happens to some clients."""
+        return sum(each.decided for each, _ in self._summaries)
+
+    @property
     def of_rules(self) -> Summary:
         """The comparison of kube-proxy's rules. Raises NotApplicable where there is none."""
         if self.summary is None:

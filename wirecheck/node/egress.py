@@ -116,23 +116,24 @@ class NodeEgress:
         felix writes the same rule on every node if any pool has natOutgoing, and empties the chain
         if none has. Families without pods of the node are left out.
         """
-        if self._settings.knows_pools:
+        if self.settings.knows_pools:
             return {}
         found: dict[int, bool] = {}
         for family in (4, 6):
-            chains = _of_pools([*self._nat(family), *(e.chains for e in self._others(family))])
+            chains = _of_pools([*self.tables(family), *(e.chains for e in self.stages(family))])
             if self._pods(family) and chains:
                 found[family] = any(each.steps for each in chains)
         return found
 
     @cached_property
-    def _settings(self) -> EgressSettings:
+    def settings(self) -> EgressSettings:
+        """What is configured about it."""
         return EgressSettings(self.seen)
 
     def _all(self) -> Iterator[Egress]:
         for family in (4, 6):
             if pods := self._chosen(family):
-                found = self._of(list(self._nat(family)), list(self._others(family)), pods)
+                found = self._of(list(self.tables(family)), list(self.stages(family)), pods)
                 yield from sorted(found, key=_severity)[:1]
 
     def _of(
@@ -164,7 +165,7 @@ class NodeEgress:
         """Why pods may be masqueraded: Calico keeps its chain empty if no pool has natOutgoing."""
         chains = _of_pools(tables)
         is_empty = bool(chains) and not any(each.steps for each in chains)
-        if not is_empty or self._settings.knows_pools:
+        if not is_empty or self.settings.knows_pools:
             return ""
         return "IPPools of Calico were not read, and may have natOutgoing"
 
@@ -176,7 +177,7 @@ class NodeEgress:
         pods = self._pods(family)
         chosen: dict[IPAddress, EgressSetting | None] = {}
         for each in pods:
-            setting = self._settings.of(each, OUTSIDE[family])
+            setting = self.settings.of(each, OUTSIDE[family])
             if setting and (setting.is_for_each_pod or setting not in chosen.values()):
                 chosen[each] = setting
         return chosen or dict.fromkeys(pods[:1])
@@ -191,11 +192,12 @@ class NodeEgress:
         routing = self.routes.routing
         route = routing.route_to(OUTSIDE[pod.version])
         device = routing.device_of(route) if route else None
-        known = (*self._settings.set_memberships(pod, OUTSIDE[pod.version]), *WITHIN_CLUSTER)
+        known = (*self.settings.set_memberships(pod, OUTSIDE[pod.version]), *WITHIN_CLUSTER)
         oif = device.name if device else ""
         return ForwardedPacket(pod, OUTSIDE[pod.version], "", oif, known=known)
 
-    def _nat(self, family: int) -> Iterator[Chains[Chain]]:
+    def tables(self, family: int) -> Iterator[Chains[Chain]]:
+        """Table nat of both variants of iptables."""
         cache = self.seen.cluster.readers
         for number, texts in enumerate((self.iptables.rules, self.iptables.legacy)):
             table = self.iptables.dump(texts[family]).tables.get("nat") if texts[family] else None
@@ -204,7 +206,7 @@ class NodeEgress:
                 label = f"egress {number}"
                 yield Chains(label, table.chains, translate, shared_text, cache.rules.chains)
 
-    def _others(self, family: int) -> Iterator[Stage]:
+    def stages(self, family: int) -> Iterator[Stage]:
         """The chains of nftables tables in which a plugin may masquerade."""
         chains = self.seen.cluster.readers.rules.chains
         for each in stages_of("postrouting", family, self.firewall.other_tables, chains):

@@ -77,6 +77,17 @@ class Listening:
             elif not self._is_served(port):
                 yield self._without_listener(port, port.number, least_age)
 
+    @property
+    def has_served(self) -> bool:
+        """Whether a port of any pod is known to be served."""
+        ports = self.seen.cluster.tcp_ports_by_node.get(self.seen.name, ())
+        return any(
+            each.number is not None
+            and not self._unknown(each.pod, each.address)
+            and self._is_served(each)
+            for each in ports
+        )
+
     def _is_served(self, port: EndpointPort) -> bool:
         """Whether a socket accepts connections there, or one from the node was accepted."""
         return any(accepts(each, port) for each in self._sockets(port.pod)) or any(

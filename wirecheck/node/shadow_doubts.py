@@ -17,6 +17,7 @@ from wirecheck.node.firewall import Firewall
 from wirecheck.node.host_port_rules import PortMapping
 from wirecheck.node.port_mappings import PortMappings, target_of
 from wirecheck.node.seen import NodeSeen
+from wirecheck.text import plural
 
 SAME_PRIORITY = (
     "a third-party chain has the same priority as kube-proxy's, and the node does not show which "
@@ -29,6 +30,10 @@ OF_PROGRAM = "a third-party rule gives them to a program on the node, which deci
 GIVEN_AWAY = re.compile(rf" -j (?:{'|'.join(OF_PROGRAMS)})(?: |$)")
 MOST_FRONTENDS = 8
 """Frontends of one unrecognised rule that are listed one by one."""
+MOST_SHADOWED = 2
+"""The same of a rule that takes connections: its node ports over TCP and UDP, for example."""
+MOST_NAMED = 3
+"""Frontends that stand for the others of such a rule."""
 BALANCES, BALANCES_IN = (f"svccontroller.k3s.cattle.io/svc{each}" for each in ("name", "namespace"))
 """Labels of ServiceLB's pods: the Service to which they forward."""
 
@@ -44,11 +49,46 @@ class ShadowDoubt:
     reason: str
 
 
-def shadowed(seen: NodeSeen, dataplane: Dataplane) -> Iterator[NamedDifference]:
-    """Frontends that third-party rules handle, except for the Service's own load balancer."""
+@dataclass(frozen=True)
+class Shadow:
+    """Connections to one frontend, or to all those that one rule takes."""
+
+    ref: Ref
+    expected: str
+    found: str
+    evidence: tuple[str, ...]
+    concerns: tuple[Ref, ...] = ()
+
+
+def shadowed(seen: NodeSeen, dataplane: Dataplane) -> Iterator[Shadow]:
+    """Frontends that third-party rules handle, except for the Service's own load balancer.
+
+    A rule for many frontends has one cause, and is one finding.
+    """
+    by_rule: dict[str, list[NamedDifference]] = {}
     for each in dataplane.of(Kind.SHADOWED):
         if not _is_own_load_balancer(seen, each.difference):
-            yield each
+            by_rule.setdefault(each.evidence[-1], []).append(each)
+    for rule, found in by_rule.items():
+        if len({each.ref for each in found}) > MOST_SHADOWED:
+            yield _of_rule(seen.part(rule), found)
+        else:
+            yield from (Shadow(e.ref, e.expected, e.found, e.evidence) for e in found)
+
+
+def _of_rule(part: Ref, found: list[NamedDifference]) -> Shadow:
+    refs = tuple(dict.fromkeys(each.ref for each in found))
+    services = {(ref.namespace, ref.name) for ref in refs if ref.kind == "Service"}
+    first, named = found[0], ", ".join(map(str, refs[:MOST_NAMED]))
+    more = f" and {len(refs) - MOST_NAMED:,} more" if len(refs) > MOST_NAMED else ""
+    what = f"{len(refs):,} frontends of {plural(len(services), 'Service')}"
+    return Shadow(
+        part,
+        "connections to Services handled by kube-proxy's rules only",
+        f"it takes those of {what}: {named}{more}; of the first one: {first.found}",
+        first.evidence,
+        refs[:MOST_NAMED],
+    )
 
 
 def _is_own_load_balancer(seen: NodeSeen, difference: Difference) -> bool:

@@ -11,12 +11,13 @@ from wirecheck.api_index.node_addresses import internal_addresses, valid_address
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
 from wirecheck.dataplane.iptables import reader as iptables_reader
-from wirecheck.dataplane.nftables.tables import stages_of, with_tables
+from wirecheck.dataplane.nftables.tables import NamedTable, stages_of, with_tables
 from wirecheck.dataplane.rules.bans import MOST_PACKETS, Ban, bans_of
 from wirecheck.dataplane.rules.forwarded_packet import ANY_PORT
 from wirecheck.dataplane.rules.ruleset import packet_to
 from wirecheck.dataplane.rules.steps import Packet
 from wirecheck.dataplane.table import Frontend
+from wirecheck.network.registry import PLUGINS
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.nftables import other_tables
 from wirecheck.node.routes import NodeRoutes
@@ -29,6 +30,19 @@ MOST_LISTED = 20
 """Rules of one chain that are listed one by one: block lists have thousands."""
 
 MOST_NAMED = 4
+
+OF_POLICIES = frozenset(
+    [
+        *("AZURE-NPM", "WEAVE-NPC", "WEAVE-NPC-EGRESS"),
+        *(
+            prefix + chain
+            for plugin in PLUGINS
+            for chain, _ in plugin.filter_chains
+            for prefix in ("", plugin.nftables_filter[1])
+        ),
+    ]
+)
+"""Chains in which plugins enforce policies, in table filter and in their own nftables tables."""
 
 
 @dataclass(frozen=True)
@@ -88,34 +102,48 @@ class SourceBans:
 
         Raises NotApplicable if the node has no iptables rules.
         """
+        found = [*self._of_family(4), *self._of_family(6)]
         texts = (self.iptables.rules, self.iptables.legacy)
-        cache = self.seen.cluster.readers
-        tables = tuple(other_tables(self.seen))
-        found: list[Ban] = []
-        is_any = False
-        for family in (4, 6):
-            try:
-                dumps = [cache.texts.iptables(t[family]) for t in texts if t.get(family)]
-            except ParseError as error:
-                raise FactMissingError(f"{self.seen.name}: {error}") from error
-            is_any |= bool(dumps)
-            ruleset = iptables_reader.ruleset_in(family, dumps, cache)
-            chains = cache.rules.chains
-            ruleset = with_tables(ruleset, family, tables, chains)
-            to_node = stages_of("input", family, tables, chains)
-            ruleset = replace(ruleset, to_node=(*ruleset.to_node, *to_node))
-            found += bans_of(ruleset, self._packets(family), self._between_nodes(family))
-        if not is_any and not tables:
+        if not (self._tables or any(each for of in texts for each in of.values())):
             raise NotApplicable("the node has no iptables rules")
         cutting: list[SourceBan] = []
         others: list[Ban] = []
         for ban in found:
+            if ban.is_forwarded and self._is_of_whole_range(ban):
+                continue
             cut = self._cut(ban)
             if cut and not self.iptables.may_lack_conditions(ban.family, ban.rules):
                 cutting.append(SourceBan(ban, cut))
             elif cut or ban.is_for_services:
                 others.append(ban)
         return (*cutting, *_listed(others))
+
+    def _of_family(self, family: int) -> Iterator[Ban]:
+        cache = self.seen.cluster.readers
+        texts = (self.iptables.rules.get(family), self.iptables.legacy.get(family))
+        try:
+            dumps = [cache.texts.iptables(each) for each in texts if each]
+        except ParseError as error:
+            raise FactMissingError(f"{self.seen.name}: {error}") from error
+        chains, tables = cache.rules.chains, self._tables
+        ruleset = iptables_reader.ruleset_in(family, dumps, cache)
+        ruleset = with_tables(ruleset, family, tables, chains)
+        ruleset = replace(
+            ruleset,
+            to_node=(*ruleset.to_node, *stages_of("input", family, tables, chains)),
+            through_node=(*ruleset.through_node, *stages_of("forward", family, tables, chains)),
+        )
+        yield from bans_of(
+            ruleset,
+            self._packets(family),
+            self._between_nodes(family),
+            self._forwarded(family),
+            OF_POLICIES,
+        )
+
+    @cached_property
+    def _tables(self) -> tuple[NamedTable, ...]:
+        return tuple(other_tables(self.seen))
 
     def _packets(self, family: int) -> Sequence[Packet]:
         """Packets to cluster IPs and node ports of one family."""
@@ -126,6 +154,22 @@ class SourceBans:
         local = (Frontend(family, "", protocol, port) for protocol, port in first)
         local_packets = [packet_to(each, own, is_local=True) for each in local]
         return [*local_packets, *known.to_cluster_ips.get(family, ())]
+
+    def _forwarded(self, family: int) -> Sequence[Packet]:
+        """Packets that the node forwards to one of its pods, whatever the port."""
+        pods = (pod for pod in self.seen.pods if pod.has_own_netns)
+        addresses = (each for pod in pods for each in pod.addresses if each.version == family)
+        first = min(addresses, key=int, default=None)
+        if first is None:
+            return []
+        frontends = (Frontend(family, "", each, ANY_PORT) for each in ("tcp", "udp"))
+        return [packet_to(each, first, is_local=False) for each in frontends]
+
+    def _is_of_whole_range(self, ban: Ban) -> bool:
+        """Whether it refuses all pods of a node: firewall.forwards_pods tries their packets."""
+        ranges_ = self.seen.cluster.known_ranges
+        wide = (n for n in ranges_ if n.version == ban.family and n.num_addresses > 1)
+        return any(not difference(intervals([each]), ban.spans) for each in wide)
 
     def _between_nodes(self, family: int) -> Sequence[Packet]:
         """What other nodes send here, whatever the Services are.
@@ -150,9 +194,10 @@ class SourceBans:
         """The cluster's addresses that no packet of reaches this node, for certain.
 
         In chain INPUT these are the other nodes: what they send to this one is for its kubelet,
-        its overlay and its node ports. Pods do not need the node's own sockets.
+        its overlay and its node ports. Pods do not need the node's own sockets. In chain FORWARD
+        an overlay hides the addresses of nodes, and what pods send is not a ban's subject.
         """
-        if not (ban.is_open or ban.breaks):
+        if ban.is_forwarded or not (ban.is_open or ban.breaks):
             return ()
         cluster = self.seen.cluster
         spans = cluster.known_spans if ban.before_dnat else cluster.node_spans

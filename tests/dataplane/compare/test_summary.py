@@ -79,6 +79,20 @@ def refusing(rule: str) -> str:
     return NAT + NODE_PORTS.format(refusal=f"-A KUBE-NODEPORTS {rule}")
 
 
+NFQUEUE = "-A PREROUTING -j NFQUEUE --queue-num 0\n"
+
+
+def test_frontends_of_which_nothing_is_known_are_not_decided() -> None:
+    """A program gets all packets, or only those that arrive from elsewhere."""
+    healthy = summary(NAT, service(), other_service())
+    queued = summary(NFQUEUE + NAT, service(), other_service())
+    also_sent = summary(NFQUEUE + NFQUEUE.replace("PREROUTING", "OUTPUT") + NAT, service())
+
+    assert (healthy.compared, healthy.decided) == (2, 2)
+    assert (queued.compared, queued.decided) == (2, 2)
+    assert (also_sent.compared, also_sent.decided) == (1, 0)
+
+
 def test_one_service_alone_is_reported_by_its_name() -> None:
     reported = summary("", with_node_port())
     assert not reported.common

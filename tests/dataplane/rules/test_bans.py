@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from tests.dataplane import small
 from tests.dataplane.small import NAT, WEB, WEB_TABLE, endpoint, save, service, slice_of
@@ -18,7 +19,12 @@ from wirecheck.dataplane.rules.ruleset import packet_to
 from wirecheck.dataplane.rules.steps import Packet
 from wirecheck.dataplane.table import Client, Frontend
 from wirecheck.snapshot.api_objects import ApiObjects
-from wirecheck.snapshot.objects.service import ServicePortSpec
+from wirecheck.snapshot.objects.service import (
+    LoadBalancerIngress,
+    LoadBalancerStatus,
+    ServicePortSpec,
+    ServiceStatus,
+)
 
 CLUSTER = {4: intervals(map(network, ("10.244.0.0/16", "172.31.0.10/32", "172.31.0.11/32")))}
 
@@ -85,6 +91,39 @@ def test_a_rule_that_refuses_everybody_is_no_ban():
     assert {each.kind for each in found} == {Kind.VERDICT}
 
 
+def limited(range_: str) -> tuple:
+    made = service(type="LoadBalancer", load_balancer_source_ranges=[range_])
+    ingress = [LoadBalancerIngress(ip="192.0.2.200")]
+    return [replace(made, status=ServiceStatus(LoadBalancerStatus(ingress)))], WEB_TABLE[1]
+
+
+BALANCED = """
+    -A KUBE-SERVICES -d 192.0.2.200/32 -p tcp -m tcp --dport 80 -j KUBE-FW-WEB
+    -A KUBE-FW-WEB -s {} -j KUBE-EXT-WEB
+    -A KUBE-FW-WEB -j DROP
+    -A KUBE-EXT-WEB -j KUBE-MARK-MASQ
+    -A KUBE-EXT-WEB -j KUBE-SVC-WEB
+"""
+
+
+@pytest.mark.parametrize(
+    ("range_", "ban"),
+    [
+        ("198.51.100.0/24", "-s 203.0.113.0/24"),
+        ("198.51.100.0/24", "-s 198.51.100.0/25"),
+        # Whoever is not in the range is refused before the Service refuses him.
+        ("198.51.100.0/24", "! -s 198.51.100.0/24"),
+        ("172.31.0.0/24", "! -s 172.31.0.0/24"),
+    ],
+)
+def test_a_ban_leaves_the_source_ranges_of_a_service_as_they_are(range_: str, ban: str):
+    rules = {"raw": f"-A PREROUTING {ban} -j DROP", "nat": NAT + BALANCED.format(range_)}
+    found = found_with(rules, limited(range_))
+    outside = [each for each in found if Client.OUTSIDE in each.clients]
+
+    assert [each for each in outside if each.frontend.address == "192.0.2.200"] == []
+
+
 def test_source_ranges_of_a_service_are_still_compared():
     limited = service(
         type="LoadBalancer",
@@ -112,11 +151,16 @@ PACKETS = [packet_to(each, None, is_local=False) for each in (WEB, OTHER)]
 TO_NODE = Packet(4, "172.31.0.10", number_of("172.31.0.10"), "tcp", 10250, is_local=True)
 
 
-def bans(rules: str, table: str = "mangle", between: Sequence[Packet] = ()) -> list[Ban]:
+def bans(
+    rules: str,
+    table: str = "mangle",
+    between: Sequence[Packet] = (),
+    forwarded: Sequence[Packet] = (),
+) -> list[Ban]:
     """The bans in these rules, of clients of two Services."""
     cache = ReaderCache()
     ruleset = ruleset_in(4, [cache.texts.iptables(save({table: rules}))], cache)
-    return list(bans_of(ruleset, PACKETS, between))
+    return list(bans_of(ruleset, PACKETS, between, forwarded, {"POLICIES"}))
 
 
 def test_a_ban_shows_its_rule_and_those_that_it_calls():
@@ -250,6 +294,65 @@ def test_filters_of_the_node_are_searched_for_bans_of_its_own_packets():
     assert (found.base_chain, found.before_dnat) == ("INPUT", False)
     assert bans("-A INPUT -i eth0 -j DROP", "filter", [TO_NODE]) == []
     assert bans(f"-A FORWARD {BAN}", "filter", [TO_NODE]) == []
+
+
+TO_POD = Packet(4, "10.244.1.2", number_of("10.244.1.2"), "tcp", -1, is_local=False)
+
+
+@pytest.mark.parametrize(
+    ("rules", "number"),
+    [
+        (f"-A FORWARD {BAN}", 1),
+        (f"-A FORWARD -j DOCKER-USER\n-A DOCKER-USER {BAN}\n-A DOCKER-USER -j RETURN", 1),
+        ("-A FORWARD -s 192.0.2.7/32 -d 10.244.0.0/16 -j REJECT", 1),
+        ("-A FORWARD -s 192.0.2.7/32 -d 172.17.0.0/16 -j REJECT", 0),
+        # Programs write one list for both ways.
+        (f"-A INPUT {BAN}\n-A FORWARD {BAN}", 1),
+        (f"-A FORWARD -j POLICIES\n-A POLICIES {BAN}", 0),
+        # A VPN protects its own device.
+        ("-A FORWARD -s 100.64.0.0/10 -o tailscale0 -j DROP", 0),
+        ("-A FORWARD -i docker0 -j DROP", 0),
+        ("-A FORWARD -j DROP", 0),
+        ("-A FORWARD -s 192.0.2.7/32 -m mark --mark 0x1/0x1 -j DROP", 0),
+    ],
+)
+def test_filters_of_forwarded_packets_are_searched_for_bans(rules: str, number: int):
+    assert len(bans(rules, "filter", [TO_NODE], [TO_POD])) == number
+
+
+EMPTY = ([service()], [])
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "-A FORWARD -s 203.0.113.0/24 -j DROP",
+        "-A FORWARD -s 10.244.1.7/32 -j DROP",
+        # These are for all clients of a kind.
+        "-A FORWARD -s 10.244.1.0/24 -j DROP",
+        "-A FORWARD -s 10.0.0.0/8 -j DROP",
+        "-A OUTPUT -m owner --uid-owner 0 -j DROP",
+        "-A OUTPUT -m owner --uid-owner 1000 -j DROP",
+        "-A FORWARD -m mark --mark 0x0/0x1 -j DROP",
+        "-A FORWARD ! -i lo -m mark ! --mark 0x10000/0x10000 -j REJECT",
+    ],
+)
+def test_what_a_service_without_endpoints_refuses_may_be_refused_before(rules: str):
+    refuse = "\n".join(
+        f"-A {hook} -d 10.96.0.20/32 -p tcp -m tcp --dport 80 -j KUBE-SERVICES"
+        for hook in ("FORWARD", "OUTPUT")
+    )
+    reject = "-A KUBE-SERVICES -j REJECT --reject-with icmp-port-unreachable"
+
+    assert found_with({"filter": f"{rules}\n{refuse}\n{reject}"}, EMPTY) == []
+
+
+def test_a_rule_for_the_service_itself_that_drops_its_connections_is_found():
+    rule = "-A FORWARD -d 10.96.0.20/32 -j DROP"
+    found = found_with({"filter": rule}, EMPTY)
+
+    assert Kind.VERDICT in {each.kind for each in found}
+    assert any(each.third_party and each.evidence == (rule,) for each in found)
 
 
 def test_a_rule_that_several_hooks_meet_is_one_ban():

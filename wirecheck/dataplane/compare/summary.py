@@ -23,6 +23,13 @@ from wirecheck.dataplane.table import (
 
 LEAST_SERVICES = 2
 """With a single Service the fault is that Service's."""
+UNKNOWN = frozenset(
+    {
+        *(Kind.UNDECIDED, Kind.ORDER_UNKNOWN, Kind.CONDITIONS_UNKNOWN),
+        *(Kind.RULE_UNKNOWN, Kind.NOT_UNDERSTOOD),
+    }
+)
+"""Differences that say only that nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,8 @@ class Summary:
     common: tuple[Common, ...]
     single: tuple[Difference, ...]
     compared: int
+    decided: int = 0
+    """The frontends among them of which it is known what happens to some clients."""
 
     def of(self, *kinds: Kind) -> tuple[Difference, ...]:
         """The single ones of the given kinds."""
@@ -86,7 +95,18 @@ def summarised(expected: ServiceTable, differences: Differences) -> Summary:
         shared = list(_shared(expected, cause, concerned)) if concerned else []
         common += shared
         left = [rest for each in left for rest in _without(each, cause, shared)]
-    return Summary(tuple(common), tuple(left), differences.compared)
+    decided = differences.compared - _unknown(expected, differences)
+    return Summary(tuple(common), tuple(left), differences.compared, decided)
+
+
+def _unknown(expected: ServiceTable, differences: Iterable[Difference]) -> int:
+    """The number of frontends of which nothing is known, whoever connects to them."""
+    found: dict[Frontend, set[Client]] = defaultdict(set)
+    for each in differences:
+        if each.kind in UNKNOWN:
+            found[each.frontend].update(each.clients)
+    wanted = expected.entries
+    return sum(of >= wanted[each].handlings.keys() for each, of in found.items() if each in wanted)
 
 
 def _without_repeats(

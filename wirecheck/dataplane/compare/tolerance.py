@@ -29,10 +29,13 @@ def stays_on_node(found: Handling) -> bool:
 def is_refused_anyway(wanted: Handling, found: Handling) -> bool:
     """A Service without endpoints refuses everyone, but may drop some clients and reject others.
 
-    CNI plugins write rules for the egress policies of single pods in front of kube-proxy's.
+    CNI plugins write rules for the egress policies of single pods in front of kube-proxy's, and
+    owners of nodes block lists. Such a rule may be for all clients of a kind: what it refuses is
+    refused by the Service as well.
     """
     ends = (Verdict.REJECT, Verdict.DROP)
-    return wanted.verdict in ends and found.verdict in ends and bool(found.allowed)
+    is_for_some = bool(found.allowed) or (found.third_party and found.by_source)
+    return wanted.verdict in ends and found.verdict in ends and is_for_some
 
 
 def is_left_to_others(wanted: Handling, found: Handling) -> bool:
@@ -58,9 +61,10 @@ def allows_the_same(wanted: Handling, found: Handling) -> bool:
     """
     if wanted.allowed == found.allowed or not found.banned:
         return wanted.allowed == found.allowed
-    if wanted.allowed is None or found.allowed is None:
+    if wanted.allowed is None:
         return False
-    return difference(_spans(wanted.allowed), _spans(found.banned)) == _spans(found.allowed)
+    left = found.admitted if found.allowed is None else found.allowed
+    return difference(_spans(wanted.allowed), _spans(found.banned)) == _spans(left)
 
 
 def _spans(texts: tuple[str, ...]) -> Intervals:

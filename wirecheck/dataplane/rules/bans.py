@@ -6,7 +6,7 @@ are listed once, instead of being a fault of every Service.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wirecheck.addresses import network
@@ -17,6 +17,7 @@ from wirecheck.dataplane.rules.ruleset import Ruleset, Stage
 from wirecheck.dataplane.rules.steps import (
     IN,
     LOOPBACK,
+    OUT,
     End,
     Jump,
     Packet,
@@ -65,6 +66,8 @@ class Ban:
     """The packets between nodes that it is for, if no rule before it lets some packets pass."""
     is_for_services: bool = True
     """Whether it is for packets to Services."""
+    is_forwarded: bool = False
+    """Whether it meets packets that the node forwards, after they are translated."""
 
     @property
     def rule(self) -> str:
@@ -118,8 +121,13 @@ class _Search:
         between_nodes: Sequence[Packet],
         *,
         early: bool,
+        forwarded: bool = False,
+        policies: Container[str] = (),
     ) -> None:
         self._stage = stage
+        self._forwarded = forwarded
+        self._policies = policies
+        """Chains of policy engines: what they refuse is what NetworkPolicies say."""
         self._between_nodes = between_nodes
         self._family = family
         self._by_address = by_address
@@ -173,7 +181,8 @@ class _Search:
 
     def _in_chain(self, action: Jump, onward: _Way) -> Iterator[Ban]:
         chains = self._stage.chains
-        found = chains.find(action.chain) if chains.is_third_party(action.chain) else None
+        is_listed = chains.is_third_party(action.chain) and action.chain not in self._policies
+        found = chains.find(action.chain) if is_listed else None
         if found is not None:
             yield from self.bans(found, onward)
 
@@ -198,6 +207,9 @@ class _Search:
         is_policy = (way.is_filtered or not self._early) and not way.is_rest
         if first >= 0 and is_policy and all(each.kind == IN for each in sources):
             return
+        # What leaves by one device is what VPNs and containers' networks protect themselves from.
+        if any(each.kind == OUT for each in sources):
+            return
         rules = self._stage.chains.named(tuple(step.rule for step in way.steps[first:]))
         breaks = [each for each in self._between_nodes if each in way.packets]
         yield Ban(
@@ -209,6 +221,7 @@ class _Search:
             way.is_open and not way.is_filtered,
             () if way.is_filtered else tuple(breaks),
             way.is_open or len(breaks) < len(way.packets),
+            self._forwarded,
         )
 
 
@@ -223,22 +236,41 @@ def _is_source(test: SourceTest) -> bool:
 
 
 def bans_of(
-    ruleset: Ruleset, packets: Sequence[Packet], between_nodes: Sequence[Packet] = ()
+    ruleset: Ruleset,
+    packets: Sequence[Packet],
+    between_nodes: Sequence[Packet] = (),
+    forwarded: Sequence[Packet] = (),
+    policies: Container[str] = (),
 ) -> Iterator[Ban]:
-    """The bans of third-party rules, each once; `packets` are those to Services."""
+    """The bans of third-party rules, each once; `packets` are those to Services.
+
+    `forwarded` are packets to pods behind Services, for the hook FORWARD, where the chains
+    `policies` are left out.
+    """
     by_address: dict[str, list[Packet]] = {}
     for each in packets:
         by_address.setdefault(each.address, []).append(each)
     some = [*between_nodes, *packets[:MOST_PACKETS]]
+    of = (ruleset.family, by_address, between_nodes)
+    here = [each for each in some if each.is_local]
+    searched = [
+        *((stage, some, _Search(stage, *of, early=True)) for stage in ruleset.arriving),
+        *((stage, here, _Search(stage, *of, early=False)) for stage in ruleset.to_node),
+        *(
+            (stage, forwarded, _Search(stage, *of, early=False, policies=policies, forwarded=True))
+            for stage in (ruleset.through_node if forwarded else ())
+        ),
+    ]
     seen: set[tuple[str, ...]] = set()
-    for stages, early in ((ruleset.arriving, True), (ruleset.to_node, False)):
-        here = some if early else [each for each in some if each.is_local]
-        for stage in stages:
-            chain = stage.chains.find(stage.base_chain)
-            if chain is None or stage.chains.owner:
-                continue
-            search = _Search(stage, ruleset.family, by_address, between_nodes, early=early)
-            for ban in search.bans(chain, _Way(here)):
-                if ban.rules not in seen:
-                    seen.add(ban.rules)
-                    yield ban
+    listed: set[tuple[SourceTest, ...]] = set()
+    for stage, packets_here, search in searched:
+        chain = stage.chains.find(stage.base_chain)
+        if chain is None or stage.chains.owner:
+            continue
+        for ban in search.bans(chain, _Way(packets_here)):
+            # Programs write their list for what arrives at the node, and for what it forwards.
+            is_known = ban.rules in seen or (ban.is_forwarded and ban.sources in listed)
+            seen.add(ban.rules)
+            listed.add(ban.sources)
+            if not is_known:
+                yield ban

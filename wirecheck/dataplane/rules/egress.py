@@ -37,6 +37,15 @@ def masquerades(chains: Chains[Any], chain: str, packet: ForwardedPacket) -> Mas
     return Masqueraded.YES if is_sure else Masqueraded.UNKNOWN
 
 
+def masquerading_rule(chains: Chains[Any], chain: str, packet: ForwardedPacket) -> str:
+    """The rule that masquerades the packet for certain; empty if there is none."""
+    engine = RuleEngine(OnePacket(packet), chains)
+    left = engine.to_end_of(chain, [Flow(1)])
+    passes = any(each.accepted for each in engine.accepted)
+    is_sure = engine.is_masqueraded and not (left or engine.results or passes)
+    return text_of(engine.masqueraded_by[-1]) if is_sure else ""
+
+
 def ended_by(chains: Chains[Any], chain: str, packet: ForwardedPacket) -> str:
     """The rule that ends a chain for the packet in any case, so that later ones do not see it.
 

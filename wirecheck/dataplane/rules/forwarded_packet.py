@@ -21,7 +21,7 @@ ANY_PORT = -1
 
 @dataclass(frozen=True)
 class ForwardedPacket:
-    """The first packet of a connection that the node forwards.
+    """The first packet of a connection that the node forwards, or another one if it says so.
 
     Unknown devices are empty. Without a `port` it stands for connections to any port: a rule
     for single ports then does not match.
@@ -40,6 +40,10 @@ class ForwardedPacket:
     """Whether the node does not forward it, but has the destination itself."""
     is_sent: bool = False
     """Whether the kernel itself sends it, for a tunnel: it has no socket of a program."""
+    is_of_program: bool = False
+    """Whether a program of the node sends it, which runs as root."""
+    is_answer: bool = False
+    """Whether it belongs to an established connection, which was not translated."""
     known: tuple[tuple[str, bool], ...] = ()
     """Matches on sets whose members are known otherwise, each with whether it holds."""
 
@@ -50,7 +54,8 @@ class ForwardedPacket:
     def __str__(self) -> str:
         """`tcp from 10.244.0.9 to 10.244.1.9`."""
         port = f" port {self.port}" if self.port else ""
-        return f"{self.protocol} from {self.source} to {self.destination}{port}"
+        what = f"an answer over {self.protocol}" if self.is_answer else self.protocol
+        return f"{what} from {self.source} to {self.destination}{port}"
 
 
 def packet_at(forwarded: ForwardedPacket, port: int) -> Packet:
@@ -77,6 +82,8 @@ class OnePacket(OfPacket):
 
     def _may_match(self, step: Step) -> bool:
         """Whether the destination matches and the state of the connection may match."""
+        if self._forwarded.is_answer:
+            return step.later is not False and concerns_destination(self.packet, step)
         # A rule for translated connections alone (`--ctstate DNAT`) sets only `first`.
         is_other_state = step.never and (self._forwarded.is_direct or not step.first)
         return not is_other_state and concerns_destination(self.packet, step)
@@ -97,7 +104,7 @@ class OnePacket(OfPacket):
     def _is_sure(self, step: Step) -> bool:
         # If it is unknown whether the packet was translated, only one of the two is set.
         is_status_known = self._forwarded.is_direct or step.never is not step.first
-        is_state_known = step.later is not None and is_status_known
+        is_state_known = step.later is not None and (is_status_known or self._forwarded.is_answer)
         return is_state_known and step.probability == 1.0 and not step.recalls
 
     def _matches(self, test: SourceTest) -> bool | None:
@@ -106,8 +113,8 @@ class OnePacket(OfPacket):
             case "network":
                 answer = any(_within(packet.source, each) for each in test.value.split(","))
             case "local":
-                # Its source is the node's, and no program owns it.
-                answer = None if packet.is_sent else False
+                # A tunnel's source is the node's, and no program owns it.
+                answer = None if packet.is_sent else packet.is_of_program
             case kind if kind in (IN, OUT):
                 device = packet.device(kind)
                 answer = test.names_device(device) if device else None

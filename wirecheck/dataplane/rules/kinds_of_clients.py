@@ -42,7 +42,9 @@ def of_kind(
         return _by_address(plain, family)
     left = {difference(spans, banned): each for spans, each in plain.items()}
     left.pop((), None)
-    return structs.replace(_by_address(left, family), banned=ranges(banned, family))
+    admitted = ranges(joined(left), family)
+    found = _by_address(left, family)
+    return structs.replace(found, banned=ranges(banned, family), admitted=admitted)
 
 
 def _taken(region: Region, assumed: Handling, rule_with: RuleWith) -> Handling | None:
