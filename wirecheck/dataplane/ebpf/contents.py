@@ -7,9 +7,12 @@ compared between nodes, without decoding them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import compress
+from operator import ne
 from struct import Struct
 
 from wirecheck.dataplane.ebpf.entries import address_of, data_of, in_use, net16
@@ -17,14 +20,53 @@ from wirecheck.dataplane.ebpf.layouts import NAMES, Layout, Subject, layout_of
 from wirecheck.dataplane.ebpf.maps import READERS, CiliumMaps, Flags, require_services
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 
-Contents = Mapping[int, Mapping[bytes, object]]
-"""What each key of the maps of Services stands for, by family. Equal values, equal handling."""
-
+WORD = 4
 OF_THIS_NODE = Flags.AFFINITY | Flags.SOURCE_RANGES
 """Frontends with these depend on the number of their reverse NAT entry."""
 NO_BACKEND, NONE = b"", bytes(2)
 LENGTHS = {4: 4, 6: 16}
 """Of addresses, with which keys begin."""
+
+
+@dataclass(frozen=True)
+class ContentsOfFamily:
+    """What each entry of a map of Services stands for."""
+
+    data: bytes
+    key_size: int
+    size: int
+    """Of a key and its value."""
+    meanings: Sequence[object]
+    """By entry; equal ones, equal handling."""
+
+    @cached_property
+    def columns(self) -> Sequence[array[int]]:
+        """The keys, cut into words: those of two nodes are quickly compared like this."""
+        words = array("I", self.data)
+        step = self.size // WORD
+        return [words[at::step] for at in range(self.key_size // WORD)]
+
+    @property
+    def by_key(self) -> Mapping[bytes, object]:
+        """The meanings by key."""
+        rest = self.size - self.key_size
+        keys = Struct(f"{self.key_size}s{rest}x").iter_unpack(self.data)
+        return {key: each for (key,), each in zip(keys, self.meanings, strict=True)}
+
+    def changed_since(self, before: ContentsOfFamily) -> Iterable[bytes]:
+        """The keys that do not have the same meaning, or that are on one side only."""
+        if self.columns == before.columns:
+            changed = map(ne, self.meanings, before.meanings)
+            numbers = compress(range(len(self.meanings)), changed)
+            return [self.data[at : at + self.key_size] for at in (n * self.size for n in numbers)]
+        old, new = before.by_key, self.by_key
+        found = [key for key, meaning in new.items() if old.get(key, MISSING) != meaning]
+        return [*found, *(old.keys() - new.keys())]
+
+
+MISSING = object()
+Contents = Mapping[int, ContentsOfFamily]
+"""By family."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +86,15 @@ class ServiceEntries:
         return cls(document.byte_order, found)
 
     def contents(self) -> Contents:
-        """What every key of the maps of Services stands for."""
+        """What every entry of the maps of Services stands for."""
         return {
-            layout.family: self._contents(each, layout, data)
+            layout.family: ContentsOfFamily(
+                data, each.key_size, each.key_size + each.value_size, self._meanings(layout, data)
+            )
             for each, layout, data in self._about(Subject.SERVICES)
         }
 
-    def _contents(self, of: EbpfMap, layout: Layout, data: bytes) -> Mapping[bytes, object]:
+    def _meanings(self, layout: Layout, data: bytes) -> Sequence[object]:
         backend = self._by_number.get((Subject.BACKENDS, layout.family), {}).get
         reply = self._by_number.get((Subject.REVERSE_NAT, layout.family), {}).get
         of_this_node, flags, length = object(), int(OF_THIS_NODE), LENGTHS[layout.family]
@@ -59,16 +103,14 @@ class ServiceEntries:
             is_answered = reply(number) == where or count == NONE or not any(where[:length])
             return not is_answered or bool(rest[0] & flags)
 
-        keys = Struct(f"{of.key_size}s{of.value_size}x").iter_unpack(data)
-        parts = _parts(layout).iter_unpack(data)
-        return {
-            key: backend(first, NO_BACKEND)
+        return [
+            backend(first, NO_BACKEND)
             if slot
             else of_this_node
             if depends_on_node(where, count, number, rest)
             else (first, count, rest)
-            for (key,), (where, slot, first, count, number, rest) in zip(keys, parts, strict=True)
-        }
+            for where, slot, first, count, number, rest in _parts(layout).iter_unpack(data)
+        ]
 
     def decoded(self, addresses: Collection[bytes]) -> CiliumMaps:
         """The maps, of Services only the entries at these addresses with what belongs to them.
@@ -116,9 +158,10 @@ def differing(before: Contents, now: Contents) -> set[bytes]:
     """The addresses with an entry that is not the same, before and now."""
     found: set[bytes] = set()
     for family in before.keys() | now.keys():
-        old, new = before.get(family, {}), now.get(family, {})
-        keys = [key for key, content in new.items() if old.get(key) != content]
-        found.update(key[: LENGTHS[family]] for key in (*keys, *(old.keys() - new.keys())))
+        old, new = before.get(family), now.get(family)
+        one = new or old
+        keys = new.changed_since(old) if new and old else one.by_key if one else ()
+        found.update(key[: LENGTHS[family]] for key in keys)
     return found
 
 
