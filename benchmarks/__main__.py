@@ -29,7 +29,7 @@ def main(context: click.Context) -> None:
 
 
 main.add_command(dns_from_all_pods.main, "dns-from-all-pods")
-main.add_command(service_rules.main, "service-rules")
+main.add_command(service_rules.main, "programmed-node")
 main.add_command(api_lists.main, "api-lists")
 main.add_command(cluster_sizes.main, "cluster-sizes")
 main.add_command(visits.main, "visits")
