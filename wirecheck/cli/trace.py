@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from wirecheck.cli import completion
-from wirecheck.cli.inspect import source_options
+from wirecheck.cli.inspect import namespace_option, source_options
 from wirecheck.cli.json_text import json_text
+from wirecheck.cli.parameter_types import PATH
 from wirecheck.results.exit_statuses import FAILED, HEALTHY, INCOMPLETE
 
 if TYPE_CHECKING:
     from wirecheck.inspect.trace_view import TraceView
     from wirecheck.model.cluster import Cluster
+    from wirecheck.policy.manifest import Manifest
 
 STATUSES = {"reaches": HEALTHY, "dies": FAILED}
 
@@ -34,6 +37,13 @@ STATUSES = {"reaches": HEALTHY, "dies": FAILED}
     help="The payload of each packet, compared with the MTU of the devices on the way.",
 )
 @click.option("--one-way", is_flag=True, help="Without the way of the answer.")
+@click.option(
+    "--assume",
+    metavar="FILE",
+    type=PATH,
+    help="As if the NetworkPolicies and Services of this manifest were applied.",
+)
+@namespace_option
 @source_options
 def trace(
     *,
@@ -43,6 +53,8 @@ def trace(
     port: str | None,
     size: int | None,
     one_way: bool,
+    assume: Path | None,
+    namespace: str | None,
     output: str,
     **cluster: Any,
 ) -> int:
@@ -50,7 +62,10 @@ def trace(
 
     SOURCE is pod/NAMESPACE/NAME, node/NAME, an address or `outside`. DESTINATION is a pod, a node
     or an address, with node/NAME:PORT or ADDRESS:PORT, or service/NAMESPACE/NAME[:PORT], or the
-    Service's DNS name: NAME.NAMESPACE.svc. Nothing is sent.
+    Service's DNS name: NAME.NAMESPACE.svc. Nothing is sent, and nothing is changed.
+
+    With --assume, policies of the cluster with the same name count as replaced, and a Service of
+    the file forwards to the ready pods that it selects.
 
     On a live cluster, only the nodes concerned are visited. The exit status is 0 if the packet and
     its answer arrive, 1 if one of them dies, 2 if that cannot be decided, 4 if an end does not
@@ -63,6 +78,7 @@ def trace(
         protocol=protocol or "",
         size=size or 0,
         one_way=one_way,
+        manifest=_manifest(assume, namespace or ""),
         options=cluster,
     )
     if output == "json":
@@ -85,23 +101,47 @@ def _view(
     protocol: str,
     size: int,
     one_way: bool,
+    manifest: Manifest | None,
     options: dict[str, Any],
 ) -> TraceView:
     """The path. Raises RequestError where an end does not exist."""
+    from dataclasses import replace
+
     from wirecheck.cli.inspect_subject import scene_of, source_request
+    from wirecheck.inspect.trace import assumed_backends, trace_view
     from wirecheck.inspect.trace import destination as destination_of
-    from wirecheck.inspect.trace import trace_view
-    from wirecheck.paths.ends import NoSuchEndError, named, nodes_concerned
+    from wirecheck.paths.ends import Destination, Named, NoSuchEndError, named, nodes_concerned
     from wirecheck.run.request import RequestError
 
+    def ends_of(cluster: Cluster) -> tuple[Destination, tuple[Destination, ...]]:
+        options = {"port": port, "protocol": protocol}
+        if backends := assumed_backends(cluster, start, end, manifest, **options):
+            return replace(backends[0], label=end.label), backends
+        return destination_of(cluster, start, end, port, protocol), ()
+
     def nodes(cluster: Cluster) -> frozenset[str]:
-        destination_of(cluster, start, end, port, protocol)
-        return nodes_concerned(cluster, start, end)
+        _, backends = ends_of(cluster)
+        pods = [Named("pod", each.label.removeprefix("pod ")) for each in backends]
+        return nodes_concerned(cluster, start, *(pods or [end]))
 
     try:
         start, end = named(source), named(destination)
         with scene_of(source_request(**options), nodes) as scene:
-            to = destination_of(scene.cluster, start, end, port, protocol)
-            return trace_view(scene, start, to, one_way=one_way, size=size)
+            to, backends = ends_of(scene.cluster)
+            return trace_view(
+                scene,
+                start,
+                to,
+                one_way=one_way,
+                size=size,
+                manifest=manifest,
+                backends=backends,
+            )
     except NoSuchEndError as error:
         raise RequestError(str(error)) from error
+
+
+def _manifest(file: Path | None, namespace: str) -> Manifest | None:
+    from wirecheck.cli.policy_file import read_assumed
+
+    return read_assumed(file, namespace) if file else None

@@ -7,11 +7,12 @@ from itertools import groupby
 
 from wirecheck.inspect.drawing import CROSS, LONGEST, STYLES, Line, heading
 from wirecheck.inspect.trace_view import HopView, PathView, TraceView, WayView
-from wirecheck.text import plural, shortened
+from wirecheck.text import listed, plural, shortened
 
 MOST_PATHS = 8
 """Branches that are drawn hop by hop; -o json has all of them."""
 MOST_UNREAD = 6
+MOST_NAMES = 6
 RAIL = "│ "
 DIES = STYLES["fail"]
 STYLE_OF = {"dies": DIES, "cannot be decided": STYLES["warn"], "reaches": STYLES["good"]}
@@ -22,6 +23,8 @@ def trace_lines(view: TraceView) -> Iterator[Line]:
     to = f"{view.destination} ({_with_port(view.address, view.port)}/{view.protocol})"
     yield Line(f"From {view.sender} to {to}", style="bold")
     yield heading(view.source)
+    if view.assumed:
+        yield Line(f"assumed: {listed(view.assumed, MOST_NAMES)}")
     for path in view.paths[:MOST_PATHS]:
         yield Line()
         yield from _path(path)
@@ -64,6 +67,9 @@ def _path(path: PathView) -> Iterator[Line]:
         yield Line()
         yield Line(f"the answer, {path.back.packet}")
         yield from _way(path.back)
+    for name, policy in (("policies", path.policy), ("assumed", path.assumed)):
+        if policy is not None:
+            yield Line(f"{policy.decision}: {shortened(policy.reason, LONGEST)}", f"  {name}")
     for each in path.unread[:MOST_UNREAD]:
         yield Line(each, "  not read", style=STYLES["warn"])
     if more := path.unread[MOST_UNREAD:]:

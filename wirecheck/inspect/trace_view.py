@@ -28,6 +28,15 @@ class WayView(View, frozen=True, kw_only=True):
     hops: list[HopView]
 
 
+class PolicyView(View, frozen=True, kw_only=True):
+    """What NetworkPolicies mean for a connection after translation."""
+
+    decision: str
+    """`allowed`, `denied` or `inconclusive`."""
+    reason: str
+    """The rule that allows it, or the policies that isolate an end."""
+
+
 class PathView(View, frozen=True, kw_only=True):
     """One branch of the path: rules choose backends at random."""
 
@@ -46,6 +55,10 @@ class PathView(View, frozen=True, kw_only=True):
     """The answer; null with --one-way, and where the packet does not arrive."""
     unread: list[str]
     """What was not read and may stop the packet; empty if everything that decides was read."""
+    policy: PolicyView | None
+    """By the policies of the cluster; null if neither end is a pod with a network of its own."""
+    assumed: PolicyView | None
+    """By those of `--assume` as well; null without it."""
 
 
 class TraceView(View, frozen=True, kw_only=True):
@@ -60,4 +73,6 @@ class TraceView(View, frozen=True, kw_only=True):
     result: str
     """The worst of all branches: `dies`, then `cannot be decided`, then `reaches`."""
     reason: str
+    assumed: list[str]
+    """The objects of `--assume`: `NetworkPolicy shop/web`."""
     paths: list[PathView]

@@ -1,4 +1,4 @@
-"""NetworkPolicies from the documents of a manifest, as strict as the API server."""
+"""NetworkPolicies and Services from the documents of a manifest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -14,9 +14,11 @@ from msgspec import Struct
 from wirecheck.policy.validation import problems_of
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject, NetworkPolicySpec
+from wirecheck.snapshot.objects.service import ServiceObject, ServiceSpec
 from wirecheck.text import harmless, shortened
 
 API_VERSION, KIND = "networking.k8s.io/v1", "NetworkPolicy"
+SERVICE = "Service"
 
 
 class ManifestError(Exception):
@@ -25,10 +27,11 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The policies of a manifest, and how many objects of each other kind it has."""
+    """The policies of a manifest, the number of objects of each other kind, and the Services."""
 
     policies: tuple[NetworkPolicyObject, ...]
     others: Mapping[str, int]
+    services: tuple[ServiceObject, ...] = ()
 
 
 def policies_in(documents: Sequence[Any], namespace: str = "") -> Manifest:
@@ -37,18 +40,31 @@ def policies_in(documents: Sequence[Any], namespace: str = "") -> Manifest:
     Raises ManifestError for a policy that the API server would not accept, for a policy of
     another kind, and if there is no NetworkPolicy.
     """
-    found: dict[tuple[str, str], NetworkPolicyObject] = {}
+    found = objects_in(documents, namespace)
+    if not found.policies:
+        raise ManifestError(f"There is no {KIND} in it.")
+    return found
+
+
+def objects_in(
+    documents: Sequence[Any], namespace: str = "", *, with_services: bool = False
+) -> Manifest:
+    """The NetworkPolicies of the documents, and the Services if they are wanted.
+
+    Policies are read as strictly as the API server does, and of Services the fields that decide
+    where they forward to. Raises ManifestError as `policies_in`, and for objects that occur twice.
+    """
+    found: dict[tuple[str, str, str], NetworkPolicyObject | ServiceObject] = {}
     others: Counter[str] = Counter()
     for place, each in _objects(documents):
         kind = each.get("kind")
         if not isinstance(kind, str) or not kind:
             raise ManifestError(f"{place} has no kind.")
+        new: NetworkPolicyObject | ServiceObject
         if kind == KIND and each.get("apiVersion") == API_VERSION:
-            policy = _policy(place, each, namespace)
-            key = (policy.metadata.namespace, policy.metadata.name)
-            if key in found:
-                raise ManifestError(f"NetworkPolicy {'/'.join(key)} is there twice.")
-            found[key] = policy
+            new = _policy(place, each, namespace)
+        elif with_services and kind == SERVICE and each.get("apiVersion") == "v1":
+            new = _service(place, each, namespace)
         elif kind.endswith("Policy"):
             version = _shown(each.get("apiVersion"))
             raise ManifestError(
@@ -57,9 +73,16 @@ def policies_in(documents: Sequence[Any], namespace: str = "") -> Manifest:
             )
         else:
             others[_shown(kind)] += 1
-    if not found:
-        raise ManifestError(f"There is no {KIND} in it.")
-    return Manifest(tuple(found.values()), dict(others))
+            continue
+        key = (kind, new.metadata.namespace, new.metadata.name)
+        if key in found:
+            raise ManifestError(f"{kind} {'/'.join(key[1:])} is there twice.")
+        found[key] = new
+    return Manifest(
+        tuple(each for each in found.values() if isinstance(each, NetworkPolicyObject)),
+        dict(others),
+        tuple(each for each in found.values() if isinstance(each, ServiceObject)),
+    )
 
 
 def _objects(documents: Sequence[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -87,29 +110,45 @@ def _policy(place: str, document: Mapping[str, Any], namespace: str) -> NetworkP
     spec = _without_nulls(spec)
     for field in _unknown_fields(spec, NetworkPolicySpec, "spec"):
         raise ManifestError(f"{name} has the unknown field {_shown(field)}.")
-    try:
-        converted = msgspec.convert({"podSelector": {}, **spec}, NetworkPolicySpec)
-    except (msgspec.ValidationError, OverflowError) as error:
-        what = shortened(str(error).replace("$", "spec", 1), 200)
-        raise ManifestError(f"{name} cannot be used: {_shown(what)}.") from None
+    converted = _converted(name, {"podSelector": {}, **spec}, NetworkPolicySpec)
     policy = NetworkPolicyObject(metadata, converted)
     for problem in problems_of(policy):
         raise ManifestError(f"{name} would not be accepted by the API server: {_shown(problem)}.")
     return policy
 
 
-def _metadata(place: str, found: Any, namespace: str) -> Metadata:
+def _service(place: str, document: Mapping[str, Any], namespace: str) -> ServiceObject:
+    metadata = _metadata(place, document.get("metadata"), namespace, SERVICE)
+    name = f"{SERVICE} {_shown(metadata.namespace)}/{_shown(metadata.name)}"
+    spec = document.get("spec")
+    if not isinstance(spec, Mapping):
+        raise ManifestError(f"{name} has no spec.")
+    return ServiceObject(metadata, _converted(name, _without_nulls(spec), ServiceSpec))
+
+
+Spec = TypeVar("Spec", NetworkPolicySpec, ServiceSpec)
+
+
+def _converted(name: str, spec: Mapping[str, Any], kind: type[Spec]) -> Spec:
+    try:
+        return msgspec.convert(spec, kind)
+    except (msgspec.ValidationError, OverflowError) as error:
+        what = shortened(str(error).replace("$", "spec", 1), 200)
+        raise ManifestError(f"{name} cannot be used: {_shown(what)}.") from None
+
+
+def _metadata(place: str, found: Any, namespace: str, kind: str = KIND) -> Metadata:
     metadata = found if isinstance(found, Mapping) else {}
     name, own = metadata.get("name"), metadata.get("namespace") or namespace
     if not isinstance(name, str) or not name:
         raise ManifestError(f"{place} has no name.")
     if not isinstance(own, str) or not own:
         raise ManifestError(
-            f"NetworkPolicy {_shown(name)} has no namespace; add metadata.namespace or use -n."
+            f"{kind} {_shown(name)} has no namespace; add metadata.namespace or use -n."
         )
     if namespace and own != namespace:
         raise ManifestError(
-            f"NetworkPolicy {_shown(name)} is in namespace {_shown(own)}, not in {namespace}; "
+            f"{kind} {_shown(name)} is in namespace {_shown(own)}, not in {namespace}; "
             "leave out -n."
         )
     return Metadata(name, namespace=own)
