@@ -70,6 +70,15 @@ def test_the_remedy_names_the_config_map_that_was_read(small, namespace, config_
     assert "DNS_" not in remedy
 
 
+@pytest.mark.parametrize(
+    ("plugin", "number"), [("unbound", 0), ("fanout . 1.1.1.1", 0), ("log", 1)]
+)
+def test_other_plugins_resolve_names_outside_of_the_cluster_too(small, plugin, number):
+    with_corefile(small, f".:53 {{\n health\n ready\n kubernetes cluster.local\n {plugin}\n}}\n")
+
+    assert len(small.findings("coredns.plugins")) == number
+
+
 def test_a_corefile_that_serves_no_services_is_found(small):
     with_corefile(small, KUBEADM.replace("kubernetes cluster.local", "kubernetes"))
 

@@ -35,6 +35,55 @@ KUBEADM = """.:53 {
 """
 
 
+WITHOUT_BRACES = ".:53\nerrors\nkubernetes cluster.local in-addr.arpa {\n pods insecure\n}\nloop\n"
+
+
+@pytest.mark.parametrize(
+    ("corefile", "zones"),
+    [
+        (WITHOUT_BRACES, (".:53",)),
+        (f"# one block\n\n{WITHOUT_BRACES}", (".:53",)),
+        (
+            WITHOUT_BRACES.replace(".:53", "cluster.local,\nexample.org"),
+            ("cluster.local,", "example.org"),
+        ),
+        (
+            WITHOUT_BRACES.replace(".:53", "cluster.local example.org"),
+            ("cluster.local", "example.org"),
+        ),
+    ],
+)
+def test_a_single_server_block_may_lack_its_braces(corefile: str, zones: tuple[str, ...]) -> None:
+    found = list(plugins(corefile))
+
+    assert [each.name for each in found] == ["errors", "kubernetes", "loop"]
+    assert {each.zones for each in found} == {zones}
+    assert found[1].block == (("pods", "insecure"),)
+    assert cluster_zones(corefile) == ("cluster.local",)
+
+
+@pytest.mark.parametrize(
+    "corefile",
+    [
+        ".:53 {\n errors\n}\n",
+        ".:53\n{\n errors\n}\n",
+        "a.b:53,\n.:53 {\n errors\n}\n",
+        "import ../custom/*.server\n.:53 {\n errors\n}\n",
+    ],
+)
+def test_a_server_block_with_braces_is_read_as_it_is(corefile: str) -> None:
+    assert [each.name for each in plugins(corefile) if each.name != "import"] == ["errors"]
+
+
+@pytest.mark.parametrize("argument", ["{args[0]}", "{args.0}"])
+def test_a_snippet_gets_the_arguments_of_its_import(argument: str) -> None:
+    snippet = f"(k8s) {{\n kubernetes {argument} in-addr.arpa {{args[7]}}\n}}\n"
+    text = expansion(f"{snippet}.:53 {{\n import k8s my.domain\n}}\n", {}, "Corefile").text
+
+    assert "kubernetes my.domain in-addr.arpa {args[7]}" in text
+    assert cluster_zone(text) == "my.domain"
+
+
 @pytest.mark.parametrize(
     ("corefile", "zone"),
     [

@@ -23,6 +23,9 @@ NEEDED = {
 }
 """Plugins that a Corefile should have, and the consequence of leaving each out."""
 
+INSTEAD = {"forward": frozenset({"unbound", "fanout", "recursor"})}
+"""Plugins, also of builds with further ones, that do the same."""
+
 REMOVED = {"proxy": "1.5.0", "federation": "1.7.0"}
 """Plugins that CoreDNS no longer has, and since which version: it does not start with them."""
 
@@ -87,7 +90,7 @@ class CoreDns:
         """(plugin, consequence) for each usual plugin that the Corefile leaves out."""
         names = {each.name for each in self._plugins}
         for plugin, consequence in NEEDED.items():
-            if plugin not in names:
+            if plugin not in names and not INSTEAD.get(plugin, frozenset()) & names:
                 self._require_whole_corefile()
                 yield plugin, consequence
         if "loop" not in names and self._forwards_to_resolv_conf and not self._is_openshifts:

@@ -2,7 +2,7 @@
 
 A server block begins with its zones (`.:53 {`). The plugin `kubernetes` serves the zones that it
 lists, or those of its block. Blocks like `(name) {` are snippets, which `import` includes, as it
-includes other files.
+includes other files. A Corefile with a single server block may leave out the block's braces.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ SNIPPET = re.compile(r"\([^()\s]+\)")
 VARIABLE = re.compile(r"\{[$%]")
 """CoreDNS replaces `{$NAME}` and `{%NAME%}` with variables of its environment."""
 
+ARGUMENT = re.compile(r"\{args(?:\[(\d{1,3})\]|\.(\d{1,3}))\}")
+"""What a snippet has in the place of a word of its import."""
+
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 
 
@@ -56,7 +59,7 @@ def plugins(corefile: str) -> Iterator[Plugin]:
     continues = False
     line_of_plugin: tuple[str, ...] = ()
     block: list[tuple[str, ...]] = []
-    for line in corefile.splitlines():
+    for line in _with_braces(corefile.splitlines()):
         words = _words(line)
         named = tuple(word for word in words if word not in "{}")
         if depth == 2 and named and line_of_plugin:
@@ -78,6 +81,24 @@ def plugins(corefile: str) -> Iterator[Plugin]:
         depth += words.count("{") - words.count("}")
     if line_of_plugin:
         yield _plugin(line_of_plugin, zones, block)
+
+
+def _with_braces(lines: Sequence[str]) -> Iterable[str]:
+    """The lines, with the braces that a single server block may leave out."""
+    used = [at for at, line in enumerate(lines) if _words(line)]
+    # Zones can be on several lines, each of which but the last ends with a comma.
+    last = next((at for at in used if _words(lines[at])[-1][-1] != ","), None)
+    if last is None or last == used[-1]:
+        return lines
+    words, following = _words(lines[last]), _words(lines[used[used.index(last) + 1]])
+    if "{" in words or following[0] == "{" or _is_definition(words[0]):
+        return lines
+    return [*lines[:last], f"{' '.join(words)} {{", *lines[last + 1 :], "}"]
+
+
+def _is_definition(word: str) -> bool:
+    """Whether a line at the top that begins so is not about a server block."""
+    return word == "import" or SNIPPET.fullmatch(word) is not None
 
 
 def _plugin(line: tuple[str, ...], zones: tuple[str, ...], block: list[tuple[str, ...]]) -> Plugin:
@@ -177,7 +198,7 @@ def expansion(corefile: str, files: Mapping[str, str], path: str) -> Expansion:
             if len(words) < 2 or words[0] != "import":
                 longer.append(line)
             elif words[1] in snippets:
-                longer += snippets[words[1]]
+                longer += [_filled(each, words[2:]) for each in snippets[words[1]]]
             else:
                 found = _matching(words[1], posixpath.dirname(path), files)
                 imported |= found
@@ -185,6 +206,16 @@ def expansion(corefile: str, files: Mapping[str, str], path: str) -> Expansion:
         lines = longer[:MOST_LINES]
     lines, _ = _without_snippets(lines)
     return Expansion("".join(f"{line}\n" for line in lines), frozenset(imported))
+
+
+def _filled(line: str, arguments: Sequence[str]) -> str:
+    """A line of a snippet with the arguments of its import: `{args[0]}`, formerly `{args.0}`."""
+
+    def value(found: re.Match[str]) -> str:
+        at = int(found[1] or found[2])
+        return arguments[at] if at < len(arguments) else found[0]
+
+    return ARGUMENT.sub(value, line)
 
 
 def _words(line: str) -> list[str]:

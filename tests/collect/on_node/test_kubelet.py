@@ -4,7 +4,9 @@ import json
 import os
 from pathlib import Path
 
-from wirecheck.collect.on_node.kubelet import MOST_FILES, _configuration
+import pytest
+
+from wirecheck.collect.on_node.kubelet import MOST_FILES, _configuration, _of_kubelite
 
 OWN = str(os.getpid())
 FILES = {
@@ -43,3 +45,30 @@ def test_a_folder_of_very_many_files_is_not_read(tmp_path: Path) -> None:
     assert _configuration(OWN, {"config-dir": str(tmp_path)}) == {
         "problem": f"{tmp_path}: more than 50 files"
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        (
+            "--resolv-conf=/run/x\n--cluster-domain=cluster.local\n--cluster-dns=10.152.183.10\n",
+            {"cluster-domain": "cluster.local", "cluster-dns": "10.152.183.10"},
+        ),
+        ("--cluster-dns 10.0.0.2\n", {"cluster-dns": "10.0.0.2"}),
+        ('--cluster-domain="a.b"\n', {"cluster-domain": "a.b"}),
+        ("# --cluster-dns=10.0.0.3\n\n", {}),
+    ],
+)
+def test_the_kubelet_within_kubelite_has_its_flags_in_a_file(
+    tmp_path: Path, text: str, flags: dict[str, str]
+) -> None:
+    (tmp_path / "kubelet").write_text(text)
+    words = ["/snap/microk8s/1/kubelite", f"--kubelet-args-file={tmp_path}/kubelet", "--x=y"]
+
+    assert _of_kubelite(OWN, words) == {"flags": flags}
+
+
+def test_a_file_of_flags_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    found = _of_kubelite(OWN, ["kubelite", f"--kubelet-args-file={tmp_path}/none"])
+
+    assert found["problem"].startswith(f"{tmp_path}/none: ")

@@ -14,6 +14,9 @@ FOLDERS = (
     ("/var/lib/rancher/rke2/data", "../bin"),
     ("/snap/microk8s", "current/usr/sbin"),
     ("/snap/microk8s", "current/sbin"),
+    ("/snap/k8s", "current/bin"),
+    ("/snap/k8s", "current/usr/sbin"),
+    ("/snap/k8s", "current/sbin"),
 )
 """Each with the folder that has to contain the program itself, whatever links lead there."""
 ELF = b"\x7fELF"

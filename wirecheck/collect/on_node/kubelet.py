@@ -2,12 +2,13 @@
 
 Files of its `config-dir` are merged in the kubelet's order: a setting of a later file replaces that
 of an earlier one. k3s has the kubelet in its own process, and keeps its settings in such a folder.
+MicroK8s has it in its process kubelite, which reads the kubelet's flags from a file.
 """
 
 import json
 import os
 import re
-from typing import Any, Dict, List, Optional
+from typing import Any, Container, Dict, List, Optional
 
 from wirecheck.collect.on_node.child import result
 from wirecheck.collect.on_node.processes import arguments, of_the_node
@@ -21,11 +22,14 @@ WANTED_KEYS = ("clusterDNS", "clusterDomain")
 KEY = re.compile(r"[A-Za-z]")
 K3S = ("k3s-server", "k3s-agent")
 FOLDER_OF_K3S = "/var/lib/rancher/k3s/agent/etc/kubelet.conf.d"
+KUBELITE = "kubelite"
+OF_KUBELITE = ("kubelet-args-file", "/var/snap/microk8s/current/args/kubelet")
+"""The flag with the path of that file, and the path without the flag."""
 MOST_FILES = 50
 
 
 def read() -> Optional[Dict[str, Any]]:
-    """The settings of the first kubelet process, or of k3s; None if there is none."""
+    """The settings of the first kubelet process, or of k3s or MicroK8s; None if there is none."""
     for pid, _ in of_the_node(("kubelet",)):
         words = arguments(pid)
         if words:
@@ -34,7 +38,21 @@ def read() -> Optional[Dict[str, Any]]:
         # Before version 1.32 k3s kept nothing there.
         if os.path.isdir("/proc/%s/root%s" % (pid, FOLDER_OF_K3S)):
             return _settings(pid, {"config-dir": FOLDER_OF_K3S})
+    for pid, _ in of_the_node((KUBELITE,)):
+        return _of_kubelite(pid, arguments(pid))
     return None
+
+
+def _of_kubelite(pid: str, words: List[str]) -> Dict[str, Any]:
+    flag, usual = OF_KUBELITE
+    path = _values(words, (flag,)).get(flag, usual)
+    try:
+        lines = result(lambda: text(path, LARGEST, "/proc/%s/root" % pid), SECONDS).splitlines()
+    except OSError as error:
+        return {"flags": {}, "problem": "%s: %s" % (path[:1000], error)}
+    used = (line.strip() for line in lines if not line.lstrip().startswith("#"))
+    flags = _flags([word for line in used for word in line.split(None, 1)])
+    return _settings(pid, {name: value.strip("\"'") for name, value in flags.items()})
 
 
 def _settings(pid: str, flags: Dict[str, str]) -> Dict[str, Any]:
@@ -42,10 +60,15 @@ def _settings(pid: str, flags: Dict[str, str]) -> Dict[str, Any]:
 
 
 def _flags(words: List[str]) -> Dict[str, str]:
+    return _values(words, WANTED_FLAGS)
+
+
+def _values(words: List[str], names: Container[str]) -> Dict[str, str]:
+    """The values of flags: `--name=value` and `--name value`."""
     found = {}
     for place, word in enumerate(words):
         name, equals, value = word.lstrip("-").partition("=")
-        if word.startswith("-") and name in WANTED_FLAGS:
+        if word.startswith("-") and name in names:
             found[name] = (value if equals else "".join(words[place + 1 : place + 2]))[:4000]
     return found
 
