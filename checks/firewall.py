@@ -1,6 +1,6 @@
 """Firewall: whether the node's packet filter lets the traffic of pods through."""
 
-from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, Level, Ref, check
+from wirecheck.catalogue import Fact, Finding, Findings, Level, Ref, check
 from wirecheck.catalogue.settling import COMING_AND_GOING, CUSTOM_OBJECTS, ON_NODE
 from wirecheck.model.node import Node
 from wirecheck.node.filter_chains import Dropped
@@ -277,7 +277,7 @@ def single_manager(node: Node) -> Findings:
         )
 
 
-@check(counts=True, settles=CUSTOM_OBJECTS, remedy=SETS, facts=RULES)
+@check(settles=CUSTOM_OBJECTS, remedy=SETS, facts=RULES)
 def address_sets(node: Node) -> Findings:
     """Calico's sets of addresses on the node have the pools and nodes that the API shows.
 
@@ -301,8 +301,6 @@ def address_sets(node: Node) -> Findings:
             inconclusive=each.inconclusive,
             names={"set": each.set},
         )
-    if node.calico_sets.has_known:
-        yield CONCLUSIVE
 
 
 @check(

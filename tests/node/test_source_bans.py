@@ -87,3 +87,25 @@ def test_a_node_without_iptables_rules_bans_nobody(small: SmallCluster) -> None:
 
     with pytest.raises(NotApplicable, match="no iptables rules"):
         _ = small.node.source_bans.all
+
+
+@pytest.mark.parametrize(
+    ("rule", "count"),
+    [
+        ("-A FORWARD -s 198.51.100.7/32 -j DROP", 1),
+        ("-A FORWARD -s 198.51.100.7/32 -d 10.244.0.0/24 -j DROP", 1),
+        # fail2ban names the ports, which are those of pods behind Docker's and kube-proxy's DNAT.
+        ("-A FORWARD -s 198.51.100.7/32 -p tcp -m multiport --dports 53,443 -j DROP", 1),
+        ("-A FORWARD -s 198.51.100.7/32 -p tcp -m multiport --dports 80,443 -j DROP", 0),
+        ("-A FORWARD -s 10.244.0.3/32 -j DROP", 1),
+        # firewall.forwards_pods tries the packets of all pods.
+        ("-A FORWARD -s 10.244.0.0/16 -j DROP", 0),
+    ],
+)
+def test_bans_of_forwarded_packets_are_warnings(small: SmallCluster, rule: str, count: int) -> None:
+    text = FILTER.replace("-A INPUT -j", f"{rule}\n-A INPUT -j", 1)
+    small.change_output("iptables-nft-save", text)
+
+    assert [(each.ban.rule, each.cut) for each in small.node.source_bans.all] == [
+        (rule, ())
+    ] * count

@@ -76,15 +76,6 @@ class CalicoSets:
             else:
                 yield from self._of_pools(family, name, members)
 
-    @property
-    def has_known(self) -> bool:
-        """Whether the members of any set were compared."""
-        return any(
-            not isinstance(self._members(family, name), str)
-            and bool(name in OF_PEERS or self.seen.cluster.api.ip_pools)
-            for family, name in self._used
-        )
-
     def _of_pools(
         self, family: int, name: str, members: tuple[IPNetwork, ...]
     ) -> Iterator[SetMismatch]:

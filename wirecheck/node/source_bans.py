@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.node_addresses import internal_addresses, valid_addresses
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.clients import difference, intersection, intervals, ranges
@@ -30,6 +30,9 @@ MOST_LISTED = 20
 """Rules of one chain that are listed one by one: block lists have thousands."""
 
 MOST_NAMED = 4
+
+MOST_FORWARDED = 50
+"""Endpoints of Services for which rules of chain FORWARD are tried."""
 
 OF_POLICIES = frozenset(
     [
@@ -156,14 +159,21 @@ class SourceBans:
         return [*local_packets, *known.to_cluster_ips.get(family, ())]
 
     def _forwarded(self, family: int) -> Sequence[Packet]:
-        """Packets that the node forwards to one of its pods, whatever the port."""
-        pods = (pod for pod in self.seen.pods if pod.has_own_netns)
-        addresses = (each for pod in pods for each in pod.addresses if each.version == family)
-        first = min(addresses, key=int, default=None)
-        if first is None:
+        """Packets that the node forwards to its pods: to endpoints of Services, and to any port."""
+        pods = [pod for pod in self.seen.pods if pod.has_own_netns]
+        addresses = {each for pod in pods for each in pod.addresses if each.version == family}
+        if not addresses:
             return []
-        frontends = (Frontend(family, "", each, ANY_PORT) for each in ("tcp", "udp"))
-        return [packet_to(each, first, is_local=False) for each in frontends]
+        known = self.seen.cluster.service_index.backends_by_node.get(self.seen.name, ())
+        ends = [(min(addresses, key=int), ANY_PORT)]
+        ends += [
+            (where, e.port) for e in sorted(known) if (where := address(e.address)) in addresses
+        ]
+        return [
+            packet_to(Frontend(family, "", protocol, port), where, is_local=False)
+            for where, port in ends[:MOST_FORWARDED]
+            for protocol in ("tcp", "udp")
+        ]
 
     def _is_of_whole_range(self, ban: Ban) -> bool:
         """Whether it refuses all pods of a node: firewall.forwards_pods tries their packets."""

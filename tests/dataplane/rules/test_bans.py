@@ -47,6 +47,7 @@ def found_with(tables: dict[str, str], api: tuple = WEB_TABLE) -> list[Differenc
         "-A PREROUTING -s 224.0.0.0/3 -j DROP\n-A PREROUTING -s 0.0.0.0/8 -j DROP",
         "-A PREROUTING -s 198.51.100.0/24 -i ens3 -j DROP",
         "-A PREROUTING -m set --match-set blocked src -j DROP",
+        "-A PREROUTING -m geoip --source-country CN,RU -j DROP",
         "-A PREROUTING -j BLOCKED\n-A BLOCKED -s 203.0.113.0/24 -g LOG-DROP\n"
         "-A LOG-DROP -j LOG\n-A LOG-DROP -j DROP",
         "-A PREROUTING -s 198.51.100.7/32 -j MARK --set-xmark 0x1/0x1\n"
@@ -306,6 +307,7 @@ TO_POD = Packet(4, "10.244.1.2", number_of("10.244.1.2"), "tcp", -1, is_local=Fa
         (f"-A FORWARD -j DOCKER-USER\n-A DOCKER-USER {BAN}\n-A DOCKER-USER -j RETURN", 1),
         ("-A FORWARD -s 192.0.2.7/32 -d 10.244.0.0/16 -j REJECT", 1),
         ("-A FORWARD -s 192.0.2.7/32 -d 172.17.0.0/16 -j REJECT", 0),
+        ("-A FORWARD -m geoip --source-country CN,RU -j DROP", 1),
         # Programs write one list for both ways.
         (f"-A INPUT {BAN}\n-A FORWARD {BAN}", 1),
         (f"-A FORWARD -j POLICIES\n-A POLICIES {BAN}", 0),

@@ -43,7 +43,16 @@ MOST_FILTERING = 200
 SOURCES = frozenset({"network", IN})
 RATE = "limit "
 """Of hashlimit and connlimit, which have no list of sources."""
-BY_SOURCE = (" saddr", " src", "src,", "--src-cc", "--src-range", "-m recent", "--mac-source")
+BY_SOURCE = (
+    " saddr",
+    " src",
+    "src,",
+    "--src-cc",
+    "--source-country",
+    "--src-range",
+    "-m recent",
+    "--mac-source",
+)
 """In the text of a condition that is not followed: it is about the source."""
 
 
