@@ -176,3 +176,50 @@ def test_an_answer_whose_first_packet_was_exempt(traced, protocol: str, state: s
 
     assert dies(view)[3].endswith(drop)
     assert view.paths[0].there.result == "reaches"
+
+
+CALICO = "../calico/healthy-{}"
+COREDNS, VAULT = "pod/kube-system/coredns-7cccc57779-hxck8", "pod/sealed/vault-64786b6c45-xmdkh"
+
+
+def test_a_reverse_path_rule_before_connection_tracking(traced) -> None:
+    """Calico's stands in table raw, where every packet is invalid to connection tracking."""
+    view = traced(COREDNS, VAULT, of=CALICO.format("iptables"), port="8200")
+
+    assert view.result != "dies"
+    assert "forward" in {each.stage for each in view.paths[0].there.hops}
+
+
+def test_a_reverse_path_rule_that_a_packet_may_match(traced) -> None:
+    rule = "-A PREROUTING -m rpfilter --validmark --invert -j DROP"
+
+    def elsewhere(document: Document) -> None:
+        document["namespaces"][0]["routes"].append(
+            {"family": 4, "destination": "10.244.2.8/32", "type": "unicast", "index": 1}
+        )
+
+    raw = on("wc-w2", with_rules(rule, table="raw"))
+    assert traced(WEB, FAR_GATEWAY, complete, raw).result == "reaches"
+    view = traced(WEB, FAR_GATEWAY, complete, raw, on("wc-w2", elsewhere))
+    assert (view.result, view.paths[0].decisive.lines) == ("cannot be decided", [rule])
+
+
+@pytest.mark.parametrize(("known", "result"), [("1", "cannot be decided"), (None, "cannot be")])
+def test_a_gateway_that_may_answer_for_others(traced, known: str | None, result: str) -> None:
+    """Without proxy_arp of `all`, that of the device decides; without both nothing is known."""
+
+    def ask(document: Document) -> None:
+        for each in document["namespaces"][1:]:
+            each["neighbours"] = []
+        for name in [each for each in document["files"] if "proxy_arp" in each]:
+            document["files"].pop(name)
+            if known is not None:
+                document["files"][name] = known
+
+    change = on("tb-cp", ask)
+    view = traced(COREDNS, VAULT, change, of=CALICO.format("nftables"), port="8200")
+
+    asked = view.paths[0].there.hops[1]
+    assert asked.stage == "neighbour on eth0"
+    assert view.result.startswith(result)
+    assert ("proxy_arp" in asked.text) is (known is None)

@@ -591,24 +591,6 @@ def test_a_rule_that_may_set_the_ttl(traced) -> None:
     assert (view.result, view.paths[0].decisive.lines) == ("cannot be decided", [rule])
 
 
-def test_a_virtual_server_of_ipvs_is_not_followed(traced) -> None:
-    def bind(document: Document) -> None:
-        own = document["namespaces"][0]
-        own["addresses"].append({"index": 1, "address": "10.96.120.245", "prefix": 32})
-        document["files"]["/proc/net/ip_vs"] = (
-            "IP Virtual Server version 1.2.1 (size=4096)\n"
-            "Prot LocalAddress:Port Scheduler Flags\n"
-            "  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n"
-            "TCP  0A6078F5:0050 rr \n"
-        )
-        text = document["commands"]["iptables-nft-save"]
-        text["output"] = text["output"].replace("-d 10.96.120.245/32", "-d 10.96.120.246/32")
-
-    view = traced(WEB, GATEWAY, complete, on("wc-w2", bind))
-
-    assert (view.result, view.paths[0].decisive.stage) == ("cannot be decided", "IPVS")
-
-
 def test_a_pod_reaches_itself_through_a_service(traced) -> None:
     """Its packets come back to it from the node's address, and its answers to the Service's."""
     view = traced("pod/shop/gateway-58bcb6f5dc-j6wsv", GATEWAY, complete)
@@ -656,3 +638,13 @@ def test_routes_in_a_circle_end(traced) -> None:
 
     assert view.result == "cannot be decided"
     assert view.reason == "it does not end after 200 hops"
+
+
+def test_every_backend_meets_the_later_tables_of_a_hook(traced) -> None:
+    """Table nat chooses a backend at OUTPUT, before table filter meets the packets to each."""
+    rule = "-A OUTPUT -p tcp -m tcp --dport 8080 -j DROP"
+    view = traced("node/wc-w2", GATEWAY, complete, on("wc-w2", with_rules(rule)))
+
+    assert [(each.result, each.decisive.lines[-1:]) for each in view.paths] == [
+        ("dies", [f"filter: {rule}"])
+    ] * 2

@@ -12,9 +12,9 @@ from wirecheck.dataplane.compare.comparison import compare
 from wirecheck.dataplane.compare.summary import Summary, summarised
 from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps, families_of
 from wirecheck.dataplane.ebpf.node_view import CiliumNode, cilium_node, local_addresses
-from wirecheck.dataplane.ebpf.reader import read_cilium
+from wirecheck.dataplane.ebpf.reader import entry_in, read_cilium
 from wirecheck.dataplane.expected.cilium import AlikeEntries, expected_for_cilium
-from wirecheck.dataplane.table import Client, ServiceTable
+from wirecheck.dataplane.table import NOTHING, Client, Frontend, Handling, ServiceTable
 from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.node.dataplane import Dataplane
 from wirecheck.node.pod_programs import PodPrograms
@@ -83,14 +83,15 @@ class CiliumServices:
         for each in clients:
             if each is Client.OUTSIDE:
                 on_entry.append(each)
-            elif self._translates_socket(each):
+            elif self.translates_socket(each):
                 by_socket.append(each)
             else:
                 at_device.append(each)
         places = {BY_SOCKET: by_socket, AT_DEVICE: at_device, ON_ENTRY: on_entry}
         return "; ".join(f"{' and '.join(of)}: {where}" for where, of in places.items() if of)
 
-    def _translates_socket(self, client: Client) -> bool:
+    def translates_socket(self, client: Client) -> bool:
+        """Whether the client's connections are translated when it connects."""
         of_host_only = self.seen.cluster.translates_sockets_of_host_only
         return self.replaces_kube_proxy and not (client is Client.POD and of_host_only)
 
@@ -114,12 +115,20 @@ class CiliumServices:
 
         Raises FactMissingError if the maps cannot be decoded.
         """
+        node, wanted = self._wanted(self._maps)
+        return wanted, read_cilium(self._maps, node, wanted.entries)
+
+    def handling(self, frontend: Frontend, client: Client) -> Handling:
+        """What the maps do with a client's connections, as `tables` has it for all frontends."""
+        entry = entry_in(self._maps, self._node_by(self._maps), frontend)
+        return entry.handlings.get(client, NOTHING)
+
+    @cached_property
+    def _maps(self) -> CiliumMaps:
         try:
-            maps = cilium_maps(self.document)
+            return cilium_maps(self.document)
         except ParseError as error:
             raise self._unreadable(error) from error
-        node, wanted = self._wanted(maps)
-        return wanted, read_cilium(maps, node, wanted.entries)
 
     @cached_property
     def summary(self) -> Summary:
@@ -143,16 +152,18 @@ class CiliumServices:
 
     def _wanted(self, maps: CiliumMaps) -> tuple[CiliumNode, ServiceTable]:
         """The node by its maps, and what the API asks of it."""
-        cluster = self.seen.cluster
-        node = cilium_node(
+        cluster, node = self.seen.cluster, self._node_by(maps)
+        alike = cluster.kept(AlikeEntries, AlikeEntries)
+        return node, expected_for_cilium(cluster.cilium_ports, node, alike)
+
+    def _node_by(self, maps: CiliumMaps) -> CiliumNode:
+        return cilium_node(
             self.seen.object,
             map(str, self.seen.host.addresses),
             maps,
             replaces_kube_proxy=self.replaces_kube_proxy,
-            follows_topology=cluster.follows_topology,
+            follows_topology=self.seen.cluster.follows_topology,
         )
-        alike = cluster.kept(AlikeEntries, AlikeEntries)
-        return node, expected_for_cilium(cluster.cilium_ports, node, alike)
 
     def _unreadable(self, error: ParseError) -> FactMissingError:
         return FactMissingError(f"{self.seen.name}: {error}.")

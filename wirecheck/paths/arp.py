@@ -42,7 +42,10 @@ def arp_answer(
     is_own = there.has(where)
     if where.version == 6:
         return ArpAnswer(is_given=is_own)
-    if not is_own and not device_setting(there, "proxy_arp", receiver):
+    is_proxy = None if is_own else device_setting(there, "proxy_arp", receiver)
+    if not is_own and is_proxy is None:
+        return ArpAnswer(open=f"proxy_arp of {receiver.name} of {there.node} was not read")
+    if not is_own and not is_proxy:
         return NONE
     if not is_own and not _is_forwarded(there, receiver, where, asker):
         return ArpAnswer(open=f"{receiver.name} of {there.node} may answer for {where} (proxy_arp)")

@@ -52,11 +52,12 @@ class Passed:
 def through(stages: Iterable[Stage], situation: Situation) -> tuple[Passed, ...]:
     """Every way of the packet through the stages of one hook."""
     found: tuple[Passed, ...] = (Passed(situation.packet),)
-    for _, tied in groupby(stages, key=lambda stage: stage.priority):
+    for _, group in groupby(stages, key=lambda stage: stage.priority):
+        tied = tuple(group)  # Each way meets all of them.
         found = tuple(
             new
             for way in found
-            for new in ((way,) if way.is_over else _through_tied(tuple(tied), situation, way))
+            for new in ((way,) if way.is_over else _through_tied(tied, situation, way))
         )
         if len(found) > MOST_FORKS:
             return (replace(found[0], unknown="rules make too many distinctions"),)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from wirecheck.dataplane.iptables.base_chains import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
@@ -10,16 +10,25 @@ from wirecheck.node.netns import Interface
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.paths.frames import past_device
 from wirecheck.paths.ipsec import under_policies
-from wirecheck.paths.ipvs import virtual_server
+from wirecheck.paths.ipvs import AT_INPUT, AT_OUTPUT, has_virtual_servers, scheduled
+from wirecheck.paths.ipvs import STAGE as IPVS
 from wirecheck.paths.journey import Arrives, Bridged, Journey, Leaves, Received, Sends
 from wirecheck.paths.netfilter import is_over, through_hook
 from wirecheck.paths.packet import TTL
 from wirecheck.paths.place import Place
-from wirecheck.paths.route import Decision, decisions, source_on
+from wirecheck.paths.route import Decision
+from wirecheck.paths.routed import (
+    ROUTING,
+    connected,
+    device_of,
+    routed,
+    routed_by_destination,
+    with_source,
+)
+from wirecheck.paths.sockets import connecting
 from wirecheck.paths.source_check import setting, source_check
 from wirecheck.paths.unread import unread_in
 
-ROUTING, IPVS = "routing", "IPVS"
 BRIDGE_CALLS = {
     4: "net/bridge/bridge-nf-call-iptables",
     6: "net/bridge/bridge-nf-call-ip6tables",
@@ -28,32 +37,86 @@ BRIDGE_CALLS = {
 
 def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
     """A process of the netns sends the packet: it is routed, and again after a translation."""
-    place = at.place
-    journey = _entered(journey, place)
-    for first, towards in _routed(journey, Origin()):
-        each, decision = _connected(journey, _with_source(first, place, towards), towards)
+    for each in connecting(_entered(journey, at.place)):
+        yield from [each] if is_over(each) else _sent(each, at.place)
+
+
+def _sent(journey: Journey, place: Place) -> Iterator[Journey]:
+    for first, towards in routed(journey, Origin()):
+        each, decision = connected(journey, with_source(first, place, towards), towards)
         if is_over(each):
             yield each
             continue
-        for out in through_hook(each, OUTPUT, out=_device(place, decision)):
-            if is_over(out):
-                yield out
-            elif virtual := virtual_server(place, out.packet):
-                yield out.undecided(IPVS, "what IPVS does with it is not followed", virtual)
-            elif _is_rerouted(each, out):
-                for again, second in _routed(out, Origin()):
-                    yield from _leaving(again, place, second, is_own=True)
-            else:
-                yield from _leaving(out, place, decision, is_own=True)
+        if has_virtual_servers(place, each.packet):
+            yield from _past_virtual_servers(each, place, decision)
+            continue
+        for out in through_hook(each, OUTPUT, out=device_of(place, decision)):
+            yield from _past_output(each, out, place, decision)
 
 
-def _connected(before: Journey, journey: Journey, decision: Decision) -> tuple[Journey, Decision]:
-    """A connection is routed again once its source is chosen (ip_route_connect)."""
-    is_chosen = before.packet.source.is_unspecified and journey.packet.protocol == "tcp"
-    if is_over(journey) or not is_chosen:
-        return journey, decision
-    again, second = next(_routed(journey, Origin()))
-    return (again if is_over(again) else journey), second
+def _past_output(
+    before: Journey, journey: Journey, place: Place, decision: Decision
+) -> Iterator[Journey]:
+    """Behind the rules of OUTPUT: what they changed is routed again."""
+    if is_over(journey):
+        yield journey
+    elif _is_rerouted(before, journey):
+        for again, second in routed(journey, Origin()):
+            yield from _leaving(again, place, second, is_own=True)
+    else:
+        yield from _leaving(journey, place, decision, is_own=True)
+
+
+def _past_virtual_servers(journey: Journey, place: Place, decision: Decision) -> Iterator[Journey]:
+    """OUTPUT with IPVS behind its table nat."""
+    device = device_of(place, decision)
+    for out in through_hook(journey, OUTPUT, out=device, until=AT_OUTPUT):
+        taken = [] if is_over(out) else [*scheduled(out)]
+        for each in taken:
+            for on, second in _sent_on(each):
+                if second.is_local and not is_over(on):
+                    yield from _rest_of_output(each, place, decision)
+                else:
+                    yield from _as_own(on, place, second)
+        if not taken and is_over(out):
+            yield out
+        elif not taken:
+            for rest in through_hook(out, OUTPUT, out=device, since=AT_OUTPUT):
+                yield from _past_output(journey, rest, place, decision)
+
+
+def _rest_of_output(journey: Journey, place: Place, decision: Decision) -> Iterator[Journey]:
+    """A real server of the node itself: the packet goes on as it was routed (RTCF_LOCAL)."""
+    device = device_of(place, decision)
+    for rest in through_hook(journey, OUTPUT, out=device, since=AT_OUTPUT):
+        yield from [rest] if is_over(rest) else _leaving(rest, place, decision, is_own=True)
+
+
+def _sent_on(journey: Journey) -> Iterator[tuple[Journey, Decision]]:
+    """The routes by which IPVS sends a packet to its real server; it asks for no source or mark."""
+    if is_over(journey):
+        yield journey, Decision(())
+        return
+    packet = journey.packet
+    for on, decision in routed_by_destination(journey):
+        if is_over(on) or decision.is_local:
+            yield on, decision
+        elif packet.source.is_loopback:
+            yield on.dies(IPVS, f"packets from {packet.source} do not leave the node"), decision
+        elif packet.ttl <= 1:
+            lines = filter(None, (packet.ttl_by,))
+            yield on.dies(IPVS, "its TTL has run out", *lines), decision
+        else:
+            yield replace(on, packet=replace(packet, ttl=packet.ttl - 1)), decision
+
+
+def _as_own(journey: Journey, place: Place, decision: Decision) -> Iterator[Journey]:
+    """What IPVS sends to another netns meets OUTPUT like a packet of the node."""
+    if is_over(journey):
+        yield journey
+        return
+    for out in through_hook(journey, OUTPUT, out=device_of(place, decision)):
+        yield from _past_output(journey, out, place, decision)
 
 
 def arrived(journey: Journey, at: Arrives) -> Iterator[Journey]:
@@ -69,12 +132,12 @@ def arrived(journey: Journey, at: Arrives) -> Iterator[Journey]:
             continue
         origin = Origin(each.packet.source, device.name, each.packet.mark)
         is_moved = each.packet.destination != journey.packet.destination
-        for routed, decision in _routed(each, origin):
-            if is_moved and not is_over(routed) and _stays_in_bridge(at, each, decision):
+        for on, decision in routed(each, origin):
+            if is_moved and not is_over(on) and _stays_in_bridge(at, each, decision):
                 neighbour = decision.neighbour or each.packet.destination
-                yield replace(routed, at=Bridged(place, device, at.port or device, neighbour))
+                yield replace(on, at=Bridged(place, device, at.port or device, neighbour))
             else:
-                yield from _received(routed, place, device, decision)
+                yield from _received(on, place, device, decision)
 
 
 def _stays_in_bridge(at: Arrives, journey: Journey, decision: Decision) -> bool:
@@ -92,46 +155,6 @@ def _entered(journey: Journey, place: Place) -> Journey:
     return journey.doubting(*doubts)
 
 
-def _routed(journey: Journey, origin: Origin) -> Iterator[tuple[Journey, Decision]]:
-    """The journey with each routing decision."""
-    packet = journey.packet
-    if origin.source is None:
-        source = None if packet.source.is_unspecified else packet.source
-        origin = replace(origin, source=source, mark=packet.mark)
-    for each in decisions(journey.at.place, packet, origin):
-        on = replace(journey, share=journey.share * each.share)
-        if each.unknown:
-            yield on.undecided(ROUTING, each.unknown, *each.lines), each
-        elif each.refused:
-            yield on.dies(ROUTING, each.refused, *each.lines), each
-        else:
-            where = "to this netns itself" if each.is_local else _way(each)
-            yield on.noted(ROUTING, where, *each.lines), each
-
-
-def _with_source(journey: Journey, place: Place, decision: Decision) -> Journey:
-    """The journey with the source address that the kernel chooses, if the sender chose none."""
-    packet, device = journey.packet, _device(place, decision)
-    if is_over(journey) or not packet.source.is_unspecified:
-        return journey
-    towards = decision.neighbour or packet.destination
-    source = decision.source or (source_on(place, device, towards) if device else None)
-    if decision.is_local:
-        source = packet.destination
-    if source is None:
-        return journey.dies(ROUTING, "the netns has no address to send from", *decision.lines)
-    return replace(journey, packet=replace(packet, source=source))
-
-
-def _way(decision: Decision) -> str:
-    name = decision.device.name if decision.device else "?"
-    return f"by {name} to {decision.neighbour}"
-
-
-def _device(place: Place, decision: Decision) -> Interface | None:
-    return place.loopback if decision.is_local else decision.device
-
-
 def _is_rerouted(before: Journey, after: Journey) -> bool:
     one, other = before.packet, after.packet
     return (one.destination, one.mark, one.source) != (other.destination, other.mark, other.source)
@@ -144,7 +167,7 @@ def _leaving(
     if is_over(journey):
         yield journey
         return
-    device = _device(place, decision)
+    device = device_of(place, decision)
     if device is None:
         yield journey.undecided(ROUTING, "the netns has no loopback device", *decision.lines)
         return
@@ -181,10 +204,28 @@ def _received(
 
 
 def _delivered(journey: Journey, place: Place, device: Interface) -> Iterator[Journey]:
-    if virtual := virtual_server(place, journey.packet):
-        yield journey.undecided(IPVS, "what IPVS does with it is not followed", virtual)
+    if not has_virtual_servers(place, journey.packet):
+        yield from _into_socket(through_hook(journey, INPUT, iif=device.name), place)
         return
-    for each in through_hook(journey, INPUT, iif=device.name):
+    for each in through_hook(journey, INPUT, iif=device.name, until=AT_INPUT):
+        taken = [] if is_over(each) else [*scheduled(each)]
+        for chosen in taken:
+            for on, decision in _sent_on(chosen):
+                if decision.is_local and not is_over(on):
+                    yield from _rest_of_input(chosen, place, device)
+                else:
+                    yield from _as_own(on, place, decision)
+        if not taken:
+            yield from [each] if is_over(each) else _rest_of_input(each, place, device)
+
+
+def _rest_of_input(journey: Journey, place: Place, device: Interface) -> Iterator[Journey]:
+    rest = through_hook(journey, INPUT, iif=device.name, since=AT_INPUT)
+    yield from _into_socket(rest, place)
+
+
+def _into_socket(journeys: Iterable[Journey], place: Place) -> Iterator[Journey]:
+    for each in journeys:
         after = each if is_over(each) else under_policies(each, "in", INPUT)
         yield after if is_over(after) else replace(after, at=Received(place))
 

@@ -46,6 +46,8 @@ class Translation(NamedTuple):
     """Whether the destination was changed; otherwise the source."""
     before: tuple[IPAddress, int]
     after: tuple[IPAddress, int]
+    by_conntrack: bool = True
+    """Otherwise IPVS or a socket changed it, and rules do not see it as DNAT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +165,8 @@ class Journey:
     """Where a rule exempts the packet from tracking."""
     unseen: frozenset[Tracking] = frozenset()
     """Of an answer: where a rule exempted the first packet."""
+    taken: frozenset[Tracking] = frozenset()
+    """Where IPVS has chosen a real server: it takes no packet twice."""
     carried: tuple[Carried, ...] = ()
     """The packets inside of this one, the innermost first."""
     result: Result | None = None

@@ -21,6 +21,8 @@ from wirecheck.paths.states import INVALID, NEW, UNTRACKED
 
 AT_DESTINATION, AT_SOURCE = frozenset({PREROUTING, OUTPUT}), frozenset({POSTROUTING, INPUT})
 """The hooks at which connection tracking translates destinations, and sources."""
+FIRST, LAST = -(1 << 31), 1 << 31
+"""Bounds of priorities."""
 
 
 def through_hook(
@@ -30,8 +32,10 @@ def through_hook(
     iif: str = "",
     out: Interface | None = None,
     via: IPAddress | None = None,
+    since: int = FIRST,
+    until: int = LAST,
 ) -> tuple[Journey, ...]:
-    """Every way through a hook.
+    """Every way through a hook, or through its chains with priorities from `since` to `until`.
 
     `out` is the device by which the packet leaves, and `via` the next hop, where they are known.
     """
@@ -42,7 +46,8 @@ def through_hook(
         return (journey,)
     situation = _situation(journey, hook, iif, out.name if out else "")
     try:
-        stages = place.hooks.stages(hook, journey.packet.family)
+        found = place.hooks.stages(hook, journey.packet.family)
+        stages = [each for each in found if since <= each.priority < until]
         if not stages and not place.is_host:
             return (replace(journey, tracked=journey.tracked | {journey.tracking}),)
         ways = through(stages, situation)
@@ -64,13 +69,18 @@ def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
         place.has(packet.destination),
         place.has(packet.source),
         is_translated=any(
-            each.netns == place.key and each.is_destination and each.after == end
+            each.netns == place.key
+            and each.is_destination
+            and each.after == end
+            and each.by_conntrack
             for each in journey.translations
         ),
         is_tracked=is_known and journey.tracking not in journey.untracked | journey.unseen,
         state=_state(journey),
         is_before_tracking=hook in AT_DESTINATION and iif != "lo",
-        is_translating=iif != "lo" or hook not in AT_DESTINATION,
+        # IPVS sends on what has passed table nat as a new connection already.
+        is_translating=hook not in AT_DESTINATION
+        or (iif != "lo" and journey.tracking not in journey.taken),
         sets=place.hooks.sets,
         overlooked=overlooked_rules(journey, hook),
         is_back=_is_back(place, packet, iif),
@@ -102,6 +112,8 @@ def _is_back(place: Place, packet: Segment, iif: str) -> bool | None:
     device = next((e for e in place.links.values() if e.name == iif), None) if iif else None
     if device is None:
         return None
+    if "LOOPBACK" in device.link.flags:
+        return True  # rpfilter_is_loopback
     route, _ = place.routing.decision(packet.source, origin=Origin(packet.destination))
     return route is not None and route.index == device.index
 

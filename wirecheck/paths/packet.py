@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.backend import with_port
 
 EPHEMERAL = 45_000
 """Stands for the client's port, which the kernel chooses (ip_local_port_range: 32768 to 60999)."""
-
+UNSPECIFIED = {4: address("0.0.0.0"), 6: address("::")}
+"""By family: no source is chosen yet."""
 
 TTL = 64
 """The kernel's default (net.ipv4.ip_default_ttl)."""

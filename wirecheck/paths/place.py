@@ -10,10 +10,12 @@ from msgspec import structs
 
 from wirecheck.addresses import IPAddress, address, network
 from wirecheck.api_index.pod import Pod
+from wirecheck.node.cilium_services import CiliumServices
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.nftables import table_names
 from wirecheck.node.pod_namespaces import PodNamespaces
+from wirecheck.node.pod_programs import PodPrograms
 from wirecheck.node.routing import Routing, destination_of
 from wirecheck.node.seen import NodeSeen
 from wirecheck.paths.hooks import Hooks
@@ -31,6 +33,11 @@ class Machine:
     seen: NodeSeen
     namespaces: PodNamespaces
     hooks: Hooks
+
+    @cached_property
+    def cilium(self) -> CiliumServices:
+        """What Cilium's eBPF maps of the node do with connections to Services."""
+        return CiliumServices(self.seen, PodPrograms(self.seen, self.namespaces))
 
     @cached_property
     def places(self) -> Mapping[int, Place]:

@@ -29,9 +29,17 @@ def past_programs(journey: Journey, device: Interface, direction: str) -> Journe
             if journey.result is not None:
                 return journey
             continue
-        why = "it is not known what the program does with the packet"
+        why = _why_unknown(journey.at.place, each)
         return journey.undecided(f"{direction} of {device.name}", why, line)
     return journey
+
+
+def _why_unknown(place: Place, program: DeviceProgram) -> str:
+    """Why the program leaves open what becomes of a packet."""
+    plugin = place.machine.seen.cni
+    if any(has_prefix(program.name, each) for each in plugin.pod_programs):
+        return f"the program of {plugin} decides by its policies and maps, which are not followed"
+    return "it is not known what the program does with the packet"
 
 
 def _unread_programs(place: Place) -> str:

@@ -17,9 +17,9 @@ from wirecheck.dataplane.rules.engine import Flows, OfPacket
 from wirecheck.dataplane.rules.flows import split_by_mark
 from wirecheck.dataplane.rules.steps import IN, OUT, Packet, SourceTest, Step
 from wirecheck.paths.ip_sets import NO_SETS, IpSets
-from wirecheck.paths.later_packets import answer_matches, source_port_matches
+from wirecheck.paths.later_packets import REVERSE_PATH, answer_matches, source_port_matches
 from wirecheck.paths.packet import Segment
-from wirecheck.paths.states import state_matches
+from wirecheck.paths.states import asks_for_connection, state_matches
 
 SETS_TTL = re.compile(r"(?:--(?:ttl|hl)-set|(?:ttl|hoplimit) set) (\d{1,3})")
 TRACKED_STATES = ("ESTABLISHED", "established")
@@ -89,12 +89,21 @@ class Followed(OfPacket):
     def _state(self, step: Step) -> bool | None:
         """Whether the conditions on the connection's state match; None if that is not known."""
         here = self._situation
-        if here.state and (found := state_matches(step.text, here.state)) is not None:
-            return found
-        if not here.is_tracked:
-            return None if step.never or not step.first or step.later is not True else True
-        if not here.packet.is_answer:
-            return step.first if here.is_translated else not step.never
+        if asks_for_connection(step.text):
+            if here.state and (found := state_matches(step.text, here.state)) is not None:
+                return found
+            if not here.is_tracked:
+                return None if step.never or not step.first or step.later is not True else True
+        return self._of_answer(step) if here.packet.is_answer else self._of_first(step)
+
+    def _of_first(self, step: Step) -> bool | None:
+        here = self._situation
+        if REVERSE_PATH in step.text and here.is_back is False:
+            return None
+        return step.first if here.is_translated else not step.never
+
+    def _of_answer(self, step: Step) -> bool | None:
+        here = self._situation
         if step.later and step.never and step.first and not here.is_translated:
             # `--ctstate DNAT` matches later packets of translated connections only.
             return any(each in step.text for each in TRACKED_STATES)

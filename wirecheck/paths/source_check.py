@@ -13,6 +13,8 @@ from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place
 
 STRICT, LOOSE = 1, 2
+SWITCHES = frozenset({"accept_local", "arp_filter", "proxy_arp"})
+"""Settings that are on if they are on for the device or for all (IN_DEV_ORCONF)."""
 
 
 def setting(place: Place, path: str) -> str | None:
@@ -24,10 +26,11 @@ def setting(place: Place, path: str) -> str | None:
 
 
 def device_setting(place: Place, name: str, device: Interface) -> int | None:
-    """The larger value of `all` and of the device; None if one was not read."""
+    """The larger value of `all` and of the device; None if one that counts was not read."""
     values = [setting(place, f"net/ipv4/conf/{each}/{name}") for each in ("all", device.name)]
     known = [int(each) for each in values if each is not None and each.isdecimal()]
-    return max(known) if len(known) == len(values) else None
+    is_on = name in SWITCHES and any(known)
+    return max(known) if is_on or len(known) == len(values) else None
 
 
 @dataclass(frozen=True)

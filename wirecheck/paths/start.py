@@ -14,10 +14,8 @@ from wirecheck.paths.ends import (
     pod_of,
 )
 from wirecheck.paths.journey import Arrives, Journey, Sends
-from wirecheck.paths.packet import Segment
+from wirecheck.paths.packet import UNSPECIFIED, Segment
 from wirecheck.paths.place import Machine, Place, World
-
-UNSPECIFIED = {4: address("0.0.0.0"), 6: address("::")}
 
 
 def start(world: World, source: Named, to: Destination) -> Journey | str:

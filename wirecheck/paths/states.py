@@ -16,10 +16,15 @@ FURTHER = ("ctstatus", "ct status", "ctdir", "ct direction", "connmark", "ct mar
 """Other conditions on connections, which are not followed here."""
 
 
+def asks_for_connection(rule: str) -> bool:
+    """Whether a rule has conditions on the connection that the packet belongs to."""
+    return any(each in rule for each in FURTHER) or CONDITION.search(rule) is not None
+
+
 def state_matches(rule: str, state: str) -> bool | None:
     """Whether the conditions of a rule on the connection match a packet in that state.
 
-    None if it has conditions on the connection that are not followed; True without any.
+    None if it has conditions on the connection that are not followed.
     """
     if any(each in rule for each in FURTHER):
         return None

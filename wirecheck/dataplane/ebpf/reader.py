@@ -66,6 +66,11 @@ def read_cilium(
     return ServiceTable(entries=entries)
 
 
+def entry_in(maps: CiliumMaps, node: CiliumNode, frontend: Frontend) -> Entry:
+    """How each kind of client is handled at one frontend."""
+    return _Reader(maps, node).entry(frontend)
+
+
 @dataclass(frozen=True)
 class _Reader:
     maps: CiliumMaps
