@@ -38,6 +38,7 @@ NEEDS_MORE_THAN_THE_SMALL_CLUSTER = (
     "links.mac_policy",
     "nodes.no_doubled_addresses",
     "overlay.tunnels_alike",
+    "paths.",
     "policy.",
     "routes.own_blocks",
     "routes.rules_safe_from_networkd",

@@ -80,6 +80,7 @@ class Check:
     `compares_nodes` means that it needs the fingerprints of all nodes.
     `counts` means that it yields CONCLUSIVE for each object that it could decide: a run in which it
     could decide none is incomplete.
+    `only_proven` means that findings without all of the `evidence` are inconclusive.
     """
 
     id: str
@@ -101,6 +102,7 @@ class Check:
     sources: tuple[str, ...] = ()
     """Links to documentation of the assertion, or to reports of what happens without it."""
     counts: bool = False
+    only_proven: bool = False
 
     def findings(self, subject: Any) -> Iterator[Finding]:
         """Yield what the check finds on a node or in a cluster."""
@@ -130,6 +132,7 @@ def check(
     thresholds: Iterable[Threshold] = (),
     counts: bool = False,
     compares_nodes: bool = False,
+    only_proven: bool = False,
     facts: Iterable[Fact] = (),
 ) -> Callable[[Function], Function]:
     """Register a function that yields findings as a check, and make it a pytest test.
@@ -138,6 +141,7 @@ def check(
     The first line of the docstring is the assertion in every report; the next paragraph says why
     it matters. A paragraph with `Except:` lists legitimate exceptions, one with `See:` links.
     `settles` is the evidence that a finding needs to count without further rounds, or True.
+    With `only_proven` it never counts without it.
     Raises TypeError if the assertion, the reason or the remedy is missing, and if another file of
     the group defines the same check.
     """
@@ -170,6 +174,7 @@ def check(
             facts=tuple(facts),
             exceptions=marked[EXCEPTIONS],
             sources=tuple(marked[SOURCES].split()),
+            only_proven=only_proven,
         )
         _registry[identity] = entered
 

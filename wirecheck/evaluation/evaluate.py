@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -22,6 +23,7 @@ from wirecheck.model.cluster import Cluster
 from wirecheck.model.dns_seen import DnsSeen, dns_seen
 from wirecheck.model.fingerprint import Fingerprint, fingerprint_of
 from wirecheck.model.node import Node
+from wirecheck.model.path_world import PathNodes
 from wirecheck.results.measures import NodeMeasures, measured_on
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot, SnapshotError
@@ -68,9 +70,13 @@ class Evaluation:
             )
             for number, record in enumerate(snapshot.index.looks, start=1)
         ]
+        self._evaluated: Sequence[Node] = ()
+        self._paths = [
+            each.kept(PathNodes, partial(PathNodes, each, partial(self._seen_in, number)))
+            for number, each in enumerate(self._clusters, start=1)
+        ]
         # A finding that counts is in the first round, which visits both ends of its path.
-        first = self._clusters[0] if self._clusters else None
-        self._probe_paths = ProbePaths(first, self._first_seen) if first else None
+        self._probe_paths = ProbePaths(self._clusters[0]) if self._clusters else None
         self._evidence = [RoundEvidence(cluster) for cluster in self._clusters]
         self._before = _before_helper_pods(snapshot, self._clusters, readers)
         selected = Selected(selection, self._clusters[0] if self._clusters else None)
@@ -108,14 +114,16 @@ class Evaluation:
                 nodes = [_unusable(node, error) for node in nodes]
         shared: set[str] = set()
         self._forget(name)
+        self._evaluated = nodes
         before = self._node_before(name)
         items = [
             self._result(check, name, nodes, shared, before)
             for check in self._checks
             if check.scope == "node"
         ]
-        if self._probe_paths:
-            self._probe_paths.forget_nodes()
+        self._evaluated = ()
+        for each in self._paths:
+            each.forget()
         yield from reported_once(items, shared)
         if self._compares_nodes:
             self._remember(name, nodes)
@@ -175,10 +183,13 @@ class Evaluation:
                 seen.append(self._one_node(number, cluster, name, visit))
         return seen
 
-    def _first_seen(self, name: str) -> Node:
-        """The node in the first round, for the paths of probes that come to it."""
-        cluster = self._clusters[0]
-        visit, document = visited(self._snapshot, name, 1, cluster.visit_to(name) or NO_VISIT)
+    def _seen_in(self, number: int, name: str) -> Node:
+        """The node in a round, for the paths of packets that come to it."""
+        cluster = self._clusters[number - 1]
+        for each in self._evaluated:
+            if each.name == name and each.cluster is cluster:
+                return each
+        visit, document = visited(self._snapshot, name, number, cluster.visit_to(name) or NO_VISIT)
         return Node(cluster, cluster.nodes[name], visit, document)
 
     def _one_node(

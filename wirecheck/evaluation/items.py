@@ -69,9 +69,15 @@ def item_of(
         and check.id != REACHABLE,
         findings=_listed(check, name, records),
         undecided=sorted({str(each.subject) for each in found.undecided.values()}),
-        unjudged=dict(first.unjudged + Counter(filter(None, [found.unknown_before]))),
+        unjudged=dict(first.unjudged + Counter([*_unproven(check, found)])),
         conclusive=first.conclusive + len(records) if check.counts else None,
     )
+
+
+def _unproven(check: Check, found: Settled) -> Iterator[str]:
+    """Why objects are inconclusive over all rounds."""
+    yield from filter(None, [found.unknown_before])
+    yield from (f"a finding of {check.id} that no second round confirms" for _ in found.unconfirmed)
 
 
 def _records(

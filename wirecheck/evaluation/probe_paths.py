@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -15,8 +14,7 @@ from wirecheck.addresses import address
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import Ref, Unanswered
 from wirecheck.evaluation.lost_between import lost_between
-from wirecheck.model.node import Node
-from wirecheck.model.path_world import PathNodes
+from wirecheck.model.path_world import path_nodes
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, NoSuchEndError
@@ -44,10 +42,9 @@ End = tuple[tuple[str, str, str] | None, str, int, str]
 class ProbePaths:
     """The traced paths of one round, each followed once."""
 
-    def __init__(self, cluster: ClusterSeen, node_of: Callable[[str], Node]) -> None:
+    def __init__(self, cluster: ClusterSeen) -> None:
         self._cluster = cluster
-        self._nodes = PathNodes(cluster, node_of)
-        self._world = self._nodes.world
+        self._world = path_nodes(cluster).world
         self._found: dict[tuple[str, End], TracedPath | None] = {}
         self._of_node: Counter[str] = Counter()
 
@@ -61,10 +58,6 @@ class ProbePaths:
             self._of_node[node] += 1
             self._found[key] = self._safely_traced(node, sent)
         return self._found[key]
-
-    def forget_nodes(self) -> None:
-        """Free the nodes that paths led to."""
-        self._nodes.forget()
 
     def _safely_traced(self, node: str, sent: Unanswered) -> TracedPath | None:
         """The path. What cannot be followed must not cost the finding."""

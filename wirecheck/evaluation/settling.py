@@ -49,6 +49,8 @@ class Settled:
     flaky: dict[Identity, tuple[Finding, FlakyRounds]] = field(default_factory=dict)
     healed: dict[Identity, Healed] = field(default_factory=dict)
     """Those that only the round before helper pods were created has."""
+    unconfirmed: dict[Identity, Finding] = field(default_factory=dict)
+    """Those that need proof and have none."""
     unknown_before: str = ""
     """Why that round could not show what the later ones show; empty if it could."""
     has_any: bool = False
@@ -68,7 +70,10 @@ def settled(check: Check, rounds: Sequence[RoundResult]) -> Settled:
             result.proven.add(identity)
             result.lasting[identity] = finding
         else:
-            _sort(result, rounds, identity, finding)
+            if check.only_proven:
+                result.unconfirmed[identity] = finding
+            else:
+                _sort(result, rounds, identity, finding)
             if check.settles and rounds[-1].has(identity):
                 result.left = max(result.left, _left(check, rounds, identity))
                 result.revisited |= rounds[-1].revisited.get(identity, frozenset())

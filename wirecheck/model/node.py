@@ -15,6 +15,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.table import ServiceTable
+from wirecheck.model.made_connections import MadeConnections
 from wirecheck.network.plugin import CniPlugin
 from wirecheck.node import conditions
 from wirecheck.node.agent_health import AgentHealth
@@ -570,6 +571,11 @@ class Node:
     def reach(self) -> NodeReach:
         """The TCP connections that were made from the node and its pods."""
         return NodeReach(self.seen, self.namespaces)
+
+    @property
+    def made_connections(self) -> MadeConnections:
+        """The connections that were made, as the trace follows them."""
+        return MadeConnections(self.seen, self.reach)
 
     def why_restricted(self, connection: Reached) -> str:
         """Return why a failure of the connection proves nothing; empty if it does.
