@@ -20,7 +20,7 @@ COMPARE = (
 
 
 def _findings(node: Node, *, is_open: bool) -> Findings:
-    for each in node.policy_enforcement.deviations:
+    for each in node.policy_deviations:
         if each.is_open is is_open:
             yield Finding(
                 each.pod,
@@ -42,7 +42,8 @@ def denied_traffic(node: Node) -> Findings:
     A chain that was flushed, a jump that a firewall manager removed or an address that is left in
     a set opens a pod to others. All connections work then, so nothing else shows it. The rules of
     iptables and nftables and the ipsets on the node are followed for every pod of the node, every
-    kind of peer and every port that policies or rules name.
+    kind of peer and every port that policies or rules name. A connection that was made in the run
+    although policies deny it is a failure, too.
 
     Except: nodes whose plugin enforces policies in eBPF or Open vSwitch, connections of nodes and
     of pods on the host network, and protocols other than TCP, UDP and SCTP. Pods that only an

@@ -30,6 +30,8 @@ ROUTER, CALICO = "networks/kube-router-healthy", "calico/healthy-iptables"
 CALICO_NFT = "calico/healthy-nftables"
 CHECKS = ("policy.denied_traffic", "policy.allowed_traffic")
 OPEN, CLOSED = CHECKS
+W1_AGENT = "agent-rhkrx"
+"""A pod of namespace ops from which the visit to td-w1 connected to others."""
 TABLE = "nft-table ip calico"
 
 Json = dict[str, Any]

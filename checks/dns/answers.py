@@ -13,7 +13,7 @@ def _unresolved(node: Node, transport: str) -> Findings:
     for pod, why in node.namespaces.hidden:
         yield Finding(pod, expected="an answer", found="no query sent", inconclusive=why)
     for pod, lookup in node.dns.pod_lookups(transport):
-        if lookup.problem:
+        if lookup.problem and not node.denies_queries(pod, lookup):
             yield Finding(
                 pod,
                 expected=lookup.expectation,
@@ -42,7 +42,8 @@ def pods_resolve_udp(node: Node) -> Findings:
 
     Except: a pod without an answer is inconclusive if an egress NetworkPolicy, or a policy of
     Cilium, Calico or an administrator, selects it, or if a service mesh redirects traffic in its
-    network namespace. So are virtual machines. A lost query counts only after several tries.
+    network namespace. So are virtual machines. A lost query counts only after several tries. If
+    NetworkPolicies deny a pod's queries, and rules on the node enforce them, no answer is expected.
 
     See: https://github.com/kubernetes/kubernetes/issues/56903
          https://github.com/kubernetes/kubernetes/issues/93791

@@ -91,6 +91,18 @@ class TestEnforced:
         assert "sealed/no-egress" in one.found
         assert "flannel" in one.remedy
 
+    def test_a_rule_of_somebody_that_refuses_what_one_policy_denies(self):
+        """It does not make a program that enforces policies."""
+
+        def more(document):
+            with_rule_before("-A FORWARD", "-A FORWARD -d 10.244.2.16 -j DROP")(document)
+
+        def change(document):
+            without_enforcer(document, more=more)
+
+        (one,) = found("enforced", cluster(ROUTER, ALL, dict.fromkeys(ALL, change), no_agents))
+        assert (one.subject.kind, one.level) == ("Cluster", Level.WARN)
+
     def test_interfaces_whose_programs_were_not_read(self):
         changes = dict.fromkeys(ALL, rules(open_rules))
         with pytest.raises(NotApplicable, match="may enforce policies"):

@@ -70,12 +70,16 @@ def unenforced(
 
 
 def _has_none(known: OnNodes, selecting: OnNodes) -> bool:
-    """Whether nothing enforces policies on most of the nodes, and nothing is expected to."""
+    """Whether nothing enforces policies, and nothing is expected to.
+
+    Without a known enforcer, rules that somebody else has written may refuse what a few deny.
+    """
+    if any(each.agent for each in known.values()) or any(e.unheard for e in selecting.values()):
+        return False
+    with_effect = sum(len(e.in_effect) + len(e.undecided) for e in selecting.values())
     if any(each.has_enforcer for each in known.values()):
-        with_effect = [each for each in selecting.values() if each.in_effect or each.undecided]
-        has_agent = any(each.agent for each in known.values())
-        return not has_agent and 2 * len(with_effect) < len(selecting)
-    return not any(e.in_effect or e.undecided or e.unheard for e in selecting.values())
+        return not with_effect
+    return with_effect <= sum(len(each.without_effect) for each in selecting.values())
 
 
 def _of_cluster(cluster: Ref, selecting: OnNodes) -> Unenforced:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, address
+from wirecheck.api_index.allowed_dns import DnsDestination
 from wirecheck.api_index.dns_lookup import ExternalLookup, Lookup, second_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
@@ -283,6 +284,10 @@ class NodeDns:
                 and probe.purpose not in ("external name", OWN_SERVER)
             ]
         )
+
+    def destinations_of(self, lookup: Lookup) -> Sequence[DnsDestination]:
+        """Where the query can arrive, after the translation of a Service's address."""
+        return list(self._policies.destinations(lookup))
 
     @cached_property
     def _unread_policies(self) -> UnreadPolicies:

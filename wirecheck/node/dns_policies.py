@@ -28,9 +28,9 @@ class DnsPolicies:
         if not pod.restricted_by or (not lookup.is_unanswered and not _is_refused(lookup)):
             return ""
         policies = self.seen.cluster.pod_index.policies
-        return policies.dns_of(pod.object, list(self._destinations(lookup)))
+        return policies.dns_of(pod.object, list(self.destinations(lookup)))
 
-    def _destinations(self, lookup: Lookup) -> Iterator[DnsDestination]:
+    def destinations(self, lookup: Lookup) -> Iterator[DnsDestination]:
         """Where the query can arrive: at the replicas if it was sent to their Service."""
         cluster, server = self.seen.cluster, lookup.server
         protocol, port = lookup.transport.upper(), lookup.probe.port

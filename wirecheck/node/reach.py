@@ -113,6 +113,13 @@ class NodeReach:
         return found
 
     @property
+    def of_pods(self) -> Iterator[Reached]:
+        """The connections that were tried from pods."""
+        for each in self.seen.facts.contacts or ():
+            if each.source in self._pods_by_uid and each.tries:
+                yield self.reached(each)
+
+    @property
     def to_nodes(self) -> Iterator[tuple[Reached, str]]:
         """The connections to kubelets of other nodes, each with why its failure is inconclusive.
 
