@@ -109,3 +109,24 @@ def test_bans_of_forwarded_packets_are_warnings(small: SmallCluster, rule: str, 
     assert [(each.ban.rule, each.cut) for each in small.node.source_bans.all] == [
         (rule, ())
     ] * count
+
+
+def test_what_policies_deny_to_a_pod_is_no_ban(small: SmallCluster) -> None:
+    """Its engine's chains may have any name, and some are known."""
+    of_pod = "-A FORWARD -s 10.244.0.3/32 -j {}\n-A {} -j DROP\n"
+    declared = ":KUBE-POD-FW-ABC - [0:0]\n:MINE - [0:0]\n"
+
+    def found(chain: str) -> list[str]:
+        rules = of_pod.format(chain, chain)
+        text = FILTER.replace("-A INPUT -j", f"{declared}{rules}-A INPUT -j", 1)
+        small.change_output("iptables-nft-save", text)
+        return [each.ban.rule for each in small.node.source_bans.all]
+
+    assert found("KUBE-POD-FW-ABC") == []
+    assert found("MINE") == ["-A FORWARD -s 10.244.0.3/32 -j MINE"]
+
+    every = {"podSelector": {}, "policyTypes": ["Egress"]}
+    small.api["networkPolicies"] = [
+        {"metadata": {"name": "all", "namespace": "shop"}, "spec": every}
+    ]
+    assert found("MINE") == []

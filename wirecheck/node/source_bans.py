@@ -34,18 +34,18 @@ MOST_NAMED = 4
 MOST_FORWARDED = 50
 """Endpoints of Services for which rules of chain FORWARD are tried."""
 
-OF_POLICIES = frozenset(
-    [
-        *("AZURE-NPM", "WEAVE-NPC", "WEAVE-NPC-EGRESS"),
+OF_POLICIES = tuple(
+    {
+        *("KUBE-POD-FW-", "KUBE-NWPLCY-", "AZURE-NPM", "WEAVE-NPC"),
         *(
             prefix + chain
             for plugin in PLUGINS
             for chain, _ in plugin.filter_chains
             for prefix in ("", plugin.nftables_filter[1])
         ),
-    ]
+    }
 )
-"""Chains in which plugins enforce policies, in table filter and in their own nftables tables."""
+"""How chains begin in which plugins enforce policies, in table filter and in their own tables."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class SourceBans:
         cutting: list[SourceBan] = []
         others: list[Ban] = []
         for ban in found:
-            if ban.is_forwarded and self._is_of_whole_range(ban):
+            if ban.is_forwarded and (self._is_of_whole_range(ban) or self._is_of_policy(ban)):
                 continue
             cut = self._cut(ban)
             if cut and not self.iptables.may_lack_conditions(ban.family, ban.rules):
@@ -180,6 +180,18 @@ class SourceBans:
         ranges_ = self.seen.cluster.known_ranges
         wide = (n for n in ranges_ if n.version == ban.family and n.num_addresses > 1)
         return any(not difference(intervals([each]), ban.spans) for each in wide)
+
+    def _is_of_policy(self, ban: Ban) -> bool:
+        """Whether it is of pods of the node that policies select: their engine wrote it."""
+        pods = (EVERYTHING[ban.family][low] for low, high in ban.spans if low == high)
+        restricted = all(map(self._restricted.__contains__, pods))
+        return bool(ban.spans) and all(low == high for low, high in ban.spans) and restricted
+
+    @cached_property
+    def _restricted(self) -> frozenset[IPAddress]:
+        policies = self.seen.cluster.pod_index.policies
+        pods = (p for p in self.seen.pods if p.restricted_by or policies.selecting(p.object))
+        return frozenset(each for pod in pods for each in pod.addresses)
 
     def _between_nodes(self, family: int) -> Sequence[Packet]:
         """What other nodes send here, whatever the Services are.

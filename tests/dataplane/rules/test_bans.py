@@ -161,7 +161,7 @@ def bans(
     """The bans in these rules, of clients of two Services."""
     cache = ReaderCache()
     ruleset = ruleset_in(4, [cache.texts.iptables(save({table: rules}))], cache)
-    return list(bans_of(ruleset, PACKETS, between, forwarded, {"POLICIES"}))
+    return list(bans_of(ruleset, PACKETS, between, forwarded, ("POLICIES",)))
 
 
 def test_a_ban_shows_its_rule_and_those_that_it_calls():
@@ -310,7 +310,7 @@ TO_POD = Packet(4, "10.244.1.2", number_of("10.244.1.2"), "tcp", -1, is_local=Fa
         ("-A FORWARD -m geoip --source-country CN,RU -j DROP", 1),
         # Programs write one list for both ways.
         (f"-A INPUT {BAN}\n-A FORWARD {BAN}", 1),
-        (f"-A FORWARD -j POLICIES\n-A POLICIES {BAN}", 0),
+        (f"-A FORWARD -j POLICIES-OF-PODS\n-A POLICIES-OF-PODS {BAN}", 0),
         # A VPN protects its own device.
         ("-A FORWARD -s 100.64.0.0/10 -o tailscale0 -j DROP", 0),
         ("-A FORWARD -i docker0 -j DROP", 0),

@@ -6,7 +6,7 @@ are listed once, instead of being a fault of every Service.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from wirecheck.addresses import network
@@ -131,12 +131,12 @@ class _Search:
         *,
         early: bool,
         forwarded: bool = False,
-        policies: Container[str] = (),
+        policies: tuple[str, ...] = (),
     ) -> None:
         self._stage = stage
         self._forwarded = forwarded
         self._policies = policies
-        """Chains of policy engines: what they refuse is what NetworkPolicies say."""
+        """How chains of policy engines begin: what they refuse is what NetworkPolicies say."""
         self._between_nodes = between_nodes
         self._family = family
         self._by_address = by_address
@@ -190,8 +190,9 @@ class _Search:
 
     def _in_chain(self, action: Jump, onward: _Way) -> Iterator[Ban]:
         chains = self._stage.chains
-        is_listed = chains.is_third_party(action.chain) and action.chain not in self._policies
-        found = chains.find(action.chain) if is_listed else None
+        name = action.chain
+        is_listed = chains.is_third_party(name) and not name.startswith(self._policies)
+        found = chains.find(name) if is_listed else None
         if found is not None:
             yield from self.bans(found, onward)
 
@@ -249,12 +250,12 @@ def bans_of(
     packets: Sequence[Packet],
     between_nodes: Sequence[Packet] = (),
     forwarded: Sequence[Packet] = (),
-    policies: Container[str] = (),
+    policies: tuple[str, ...] = (),
 ) -> Iterator[Ban]:
     """The bans of third-party rules, each once; `packets` are those to Services.
 
-    `forwarded` are packets to pods behind Services, for the hook FORWARD, where the chains
-    `policies` are left out.
+    `forwarded` are packets to pods behind Services, for the hook FORWARD, where chains that begin
+    with one of `policies` are left out.
     """
     by_address: dict[str, list[Packet]] = {}
     for each in packets:
