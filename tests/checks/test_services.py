@@ -606,3 +606,25 @@ def test_a_table_of_nftables_that_was_not_read_is_inconclusive(node):
     (finding,) = check.findings(named)
     assert finding.subject.part == "nftables table inet firewalld"
     assert "not read" in finding.inconclusive
+
+
+def before_all(node: Node, table: str, rule: str) -> Node:
+    """The node with a rule before all others of its chain."""
+    text, hook = rules(node), " ".join(rule.split(" ")[:2])
+    at = text.index(f"{hook} ", text.index(f"*{table}\n"))
+    return with_output(node, "iptables-nft-save", f"{text[:at]}{rule}\n{text[at:]}")
+
+
+def test_a_rule_that_accepts_some_clients_before_all_services_is_one_finding(node):
+    rule = "-A PREROUTING -s 172.31.250.0/24 -j ACCEPT"
+    found = failing(before_all(node, "nat", rule))
+
+    (finding,) = found["services.not_shadowed"]
+    assert finding.evidence == (rule,)
+    assert "frontends of 20 Services" in finding.found
+    assert "services.source_ranges" not in found
+
+
+def test_firewalls_of_containers_may_accept_what_a_service_would_refuse(node):
+    """Podman accepts in FORWARD all that its containers send, also to limited load balancers."""
+    assert failing(before_all(node, "filter", "-A FORWARD -s 10.88.0.0/16 -j ACCEPT")) == {}

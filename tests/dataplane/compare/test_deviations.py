@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from wirecheck.api_index.backend import Backend, ServicePort
@@ -103,8 +104,34 @@ def test_of_a_policy_that_accepts_some_sources_that_part_is_shown():
     assert (found.kind, found.found, found.by_mark) == (Kind.VERDICT, ACCEPTED_BEFORE, True)
     assert deviations(DROPPED, mixed) == []
     assert kinds(DROPPED, replace(mixed, parts=(UNHANDLED,))) == [Kind.VERDICT]
-    assert kinds(WEB, mixed) == [Kind.SOURCES]
+    # Who is accepted is not forwarded: the rule takes him away from the Service.
+    (taken,) = deviations(WEB, mixed)
+    assert (taken.kind, taken.evidence, taken.third_party) == (
+        Kind.VERDICT,
+        accepting.lines,
+        True,
+    )
+    assert kinds(WEB, replace(mixed, parts=(REJECTED, UNHANDLED))) == [Kind.SOURCES]
     assert kinds(REJECTED, replace(mixed, parts=(REJECTED, WEB))) == [Kind.SOURCES]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "kinds_found"),
+    [
+        # Of containers of the node, which the Service refuses.
+        ("172.17.0.0/16", []),
+        ("198.51.100.0/25", [Kind.VERDICT]),
+        ("198.0.0.0/8", [Kind.VERDICT]),
+    ],
+)
+def test_who_is_not_allowed_may_be_accepted_and_lost(accepted: str, kinds_found: list[Kind]):
+    allowed = ("198.51.100.0/24",)
+    kept = replace(WEB, allowed=allowed)
+    lost = replace(UNHANDLED, third_party=True, allowed=(accepted,))
+    refused = replace(DROPPED, allowed=("0.0.0.0/2",))
+    mixed = Handling(Verdict.MIXED, reason="mixed", parts=(kept, lost, refused))
+
+    assert kinds(replace(WEB, allowed=allowed), mixed) == kinds_found
 
 
 def test_unrecognised_rules_are_inconclusive_by_their_kind():

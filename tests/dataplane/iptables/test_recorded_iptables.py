@@ -132,7 +132,7 @@ def test_rounding_of_probabilities_is_no_skew() -> None:
             {Kind.BACKEND_MISSING, Kind.BACKEND_STALE, Kind.MASQUERADE},
         ),
         ("-s 10.244.5.0/24 -d 10.96.0.10/32 -p udp -j ACCEPT", {Kind.VERDICT}),
-        ("-s 10.244.5.7/32 -d 10.96.0.10/32 -p udp -j ACCEPT", {Kind.SOURCES}),
+        ("-s 10.244.5.7/32 -d 10.96.0.10/32 -p udp -j ACCEPT", {Kind.VERDICT}),
         ("-d 10.96.0.10/32 -p udp -m time --weekdays Mon -j ACCEPT", {Kind.RULE_UNKNOWN}),
         ("-d 10.96.0.10/32 -p udp -m socket -j ACCEPT", {Kind.RULE_UNKNOWN}),
         ("-d 10.96.0.10/32 -p udp -j NEWTARGET --with 1", {Kind.RULE_UNKNOWN}),

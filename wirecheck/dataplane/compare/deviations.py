@@ -14,6 +14,7 @@ from wirecheck.dataplane.compare.tolerance import (
     is_lost_anyway,
     is_refused_anyway,
     stays_on_node,
+    without_lost,
 )
 from wirecheck.dataplane.compare.wording import (
     affinity_of,
@@ -72,6 +73,7 @@ def deviations_of(
 
 def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[Deviation]:
     """The deviations for one kind of client."""
+    found = without_lost(wanted, found)
     if not_compared := _not_compared(wanted, found):
         kind, reason = not_compared
         yield Deviation(kind, verdict_of(wanted), reason, evidence=found.lines)
@@ -80,7 +82,7 @@ def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[D
         if not is_lost_anyway(wanted, accepted):
             yield _verdict(wanted, accepted, ACCEPTED_BEFORE)
     elif found.verdict is Verdict.MIXED:
-        yield Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
+        yield _mixed(wanted, found)
     elif (stays_on_node(found) and not entry.frontend.is_node_port) or any(
         tolerated(wanted, found)
         for tolerated in (is_refused_anyway, is_lost_anyway, is_left_to_others)
@@ -109,6 +111,19 @@ def deviations_in(wanted: Handling, found: Handling, entry: Entry) -> Iterator[D
         )
     elif wanted.verdict is Verdict.FORWARD:
         yield from _in_forwarding(wanted, found, entry)
+
+
+def _mixed(wanted: Handling, found: Handling) -> Deviation:
+    """What several sets of sources get; with the third-party rule that takes one of them away."""
+    takes = (Verdict.NOTHING, Verdict.FORWARD)
+    taken = (e for e in found.parts if e.third_party and e.evidence and e.verdict in takes)
+    first = next(taken, None) if wanted.verdict is Verdict.FORWARD else None
+    if first is None:
+        return Deviation(Kind.SOURCES, verdict_of(wanted), found.reason, evidence=found.lines)
+    words = f"{', '.join((first.allowed or ())[:8])}: {verdict_of(first)}"
+    return Deviation(
+        Kind.VERDICT, verdict_of(wanted), words, evidence=first.lines, third_party=True
+    )
 
 
 def _is_taken(wanted: Handling, found: Handling) -> bool:

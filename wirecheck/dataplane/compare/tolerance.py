@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from wirecheck.addresses import network
 from wirecheck.api_index.backend import Backend
-from wirecheck.dataplane.clients import Intervals, difference, intervals
+from wirecheck.dataplane.clients import Intervals, difference, intersection, intervals
 from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.dataplane.table import Entry, Handling, Verdict
 
@@ -52,6 +52,25 @@ def is_lost_anyway(wanted: Handling, found: Handling) -> bool:
     Clients wait for an answer either way.
     """
     return wanted.verdict is Verdict.DROP and found.verdict is Verdict.NOTHING and found.by_mark
+
+
+def without_lost(wanted: Handling, found: Handling) -> Handling:
+    """What was found, without clients whose packets are accepted although they are not allowed.
+
+    Firewalls of containers and virtual machines accept all that these send, before the Service
+    refuses everybody outside of its ranges. Nothing translates such packets, so that they are lost.
+    """
+    if found.verdict is not Verdict.MIXED or wanted.allowed is None:
+        return found
+    wide = _spans(wanted.allowed)
+    parts = [each for each in found.parts if not _is_lost(each, wide)]
+    kept = [each for each in parts if each.verdict is not Verdict.DROP]
+    return kept[0] if len(kept) == 1 and len(parts) < len(found.parts) else found
+
+
+def _is_lost(part: Handling, allowed: Intervals) -> bool:
+    is_accepted = part.verdict is Verdict.NOTHING and part.third_party
+    return is_accepted and not intersection(_spans(part.allowed or ()), allowed)
 
 
 def allows_the_same(wanted: Handling, found: Handling) -> bool:
