@@ -89,9 +89,10 @@ def enforced(cluster: Cluster) -> Findings:
     that a policy denies.
 
     Except: nodes whose plugin enforces policies in eBPF or Open vSwitch, and policies that deny
-    nothing. If nothing known enforces policies on any node, it is one warning for the cluster.
-    Where rules hand packets to a program by a queue, it is only evaluated whether a program
-    listens. Programs on the interfaces of pods may enforce policies, and are not read.
+    nothing. If nothing known enforces policies on any node, it is one warning for the cluster, for
+    which one round is enough: no agent can be late. Where rules hand packets to a program by a
+    queue, it is only evaluated whether a program listens. Programs on the interfaces of pods may
+    enforce policies, and are not read.
 
     See: https://kubernetes.io/docs/concepts/services-networking/network-policies/#prerequisites
          https://github.com/kubernetes-sigs/kube-network-policies
@@ -107,6 +108,7 @@ def enforced(cluster: Cluster) -> Findings:
             inconclusive=each.inconclusive,
             names=each.names,
             remedy=each.remedy,
+            settled=each.settled,
         )
     for _ in range(cluster.policies_in_effect):
         yield CONCLUSIVE

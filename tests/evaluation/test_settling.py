@@ -97,6 +97,15 @@ def test_a_check_that_does_not_settle_proves_nothing_and_waits_for_nothing() -> 
     assert found.left == 0.0
 
 
+def test_what_no_change_in_flight_explains_needs_no_further_round() -> None:
+    certain = Finding(Ref("Cluster", "c"), expected="a", found="b", settled=True)
+
+    found = settled(check(Evidence.PERSISTENT), [at(0.0, certain, age=IN_FLIGHT)])
+
+    assert sorts(found) == {"proven": ["c"]}
+    assert found.left == 0
+
+
 def test_what_an_earlier_round_proved_stays_proven() -> None:
     rounds = [at(0, WEB, age=OLD_ENOUGH), at(10)]
 

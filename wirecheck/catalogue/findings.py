@@ -104,6 +104,7 @@ class Finding:
     `remedy` replaces the check's where that one does not fit this finding.
     `since` is for findings whose beginning a fact shows, such as a time in the kernel log.
     `sent` is what a failed probe sent, so that the finding can say where it was lost.
+    `settled` is for findings that no change in flight explains: one round is enough for them.
     """
 
     subject: Ref
@@ -118,6 +119,7 @@ class Finding:
     remedy: str
     since: Since | None
     sent: Unanswered | None
+    settled: bool
 
     def __init__(
         self,
@@ -134,6 +136,7 @@ class Finding:
         remedy: str = "",
         since: Since | None = None,
         sent: Unanswered | None = None,
+        settled: bool = False,
     ) -> None:
         put = object.__setattr__
         put(self, "subject", subject if isinstance(subject, Ref) else subject.ref)
@@ -148,6 +151,7 @@ class Finding:
         put(self, "remedy", remedy)
         put(self, "since", since)
         put(self, "sent", sent)
+        put(self, "settled", settled)
 
     @property
     def identity(self) -> tuple[Ref, str, str]:

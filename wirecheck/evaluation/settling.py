@@ -117,6 +117,8 @@ def _of(rounds: Sequence[RoundResult]) -> range:
 def is_proven(check: Check, rounds: Sequence[RoundResult], identity: Identity) -> bool:
     """Whether the last of the rounds, with those before it, proves that the finding is old."""
     *before, last = rounds
+    if identity in last.findings and last.findings[identity].settled:
+        return True
     if not check.evidence or identity not in last.findings or last.age(identity).left > 0:
         return False
     earlier = [each.record for each in before if identity in each.findings]

@@ -44,6 +44,8 @@ class Unenforced:
     inconclusive: str = ""
     remedy: str = ""
     """Instead of the check's; empty for that."""
+    settled: bool = False
+    """Whether it is so whatever changes: there is no agent that could be late."""
 
 
 def unenforced(
@@ -93,6 +95,7 @@ def _of_cluster(cluster: Ref, selecting: OnNodes) -> Unenforced:
         f"{listed(names, MOST_NAMES)} {'denies' if len(names) == 1 else 'deny'} it",
         Level.WARN,
         remedy=ENFORCE,
+        settled=True,
     )
 
 
