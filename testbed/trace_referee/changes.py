@@ -2,43 +2,88 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from testbed.referee.dice import Dice
-from testbed.trace_referee.world import NODE_ADDRESS, PODS
+from testbed.trace_referee.pair import MACS, NODES
+from testbed.trace_referee.world import ALONE, NODE_ADDRESS, PODS, PlacedNode, PlacedPod
 
 SERVICE = "10.96.0.50"
-ADDRESSES = (*(each.address for each in PODS), NODE_ADDRESS, SERVICE)
 PORTS = (80, 8080, 9090)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The node that is changed, and what its rules can be about."""
+
+    node: PlacedNode = ALONE
+    addresses: tuple[str, ...] = (*(each.address for each in PODS), NODE_ADDRESS, SERVICE)
+    is_pair: bool = False
+    family: int = 4
+
+    @property
+    def pods(self) -> tuple[PlacedPod, ...]:
+        return self.node.pods
+
+    def own(self, pod: PlacedPod) -> str:
+        """The pod's address in the family."""
+        return pod.address if self.family == 4 else pod.address6 or pod.address
+
+
+ONE = Site()
+
+
+def site_of(node: PlacedNode, family: int) -> Site:
+    """A node of a pair."""
+    pods = [each for other in NODES for each in other.pods if family == 4 or each.address6]
+    nodes = (each.address if family == 4 else each.address6 for each in NODES)
+    every = (*(each.address if family == 4 else each.address6 for each in pods), *nodes)
+    return Site(node, every, is_pair=True, family=family)
+
+
 STATES = ("NEW", "ESTABLISHED", "RELATED,ESTABLISHED", "INVALID", "NEW,ESTABLISHED")
 
 
-def change(dice: Dice) -> tuple[str, str]:
+def change(dice: Dice, site: Site = ONE) -> tuple[str, str]:
     """The kind of a random change, and the command that makes it."""
-    kind = dice.choice(list(KINDS))
-    return kind, KINDS[kind](dice)
+    kinds = OF_PAIR if site.is_pair else KINDS
+    kind = dice.choice([each for each in kinds if site.family == 4 or each not in OF_IPV4])
+    command = kinds[kind](dice, site)
+    return kind, command if site.family == 4 else in_ipv6(command)
 
 
-def _where(dice: Dice) -> str:
+def in_ipv6(command: str) -> str:
+    """The same command for the other family."""
+    for pattern, word in WORDS_OF_IPV6:
+        command = re.sub(pattern, word, command)
+    return command
+
+
+def _where(dice: Dice, site: Site) -> str:
     """A prefix of a command: in a pod's netns, or on the node."""
-    pod = dice.choice(["", *(each.name for each in PODS)])
+    pod = dice.choice(["", *(each.name for each in site.pods)])
     return f"ip netns exec {pod} " if pod else ""
 
 
-def _match(dice: Dice) -> str:
+def _match(dice: Dice, site: Site) -> str:
     words = []
     if dice.chance(0.5):
-        words.append(f"-d {dice.choice(ADDRESSES)}")
+        words.append(f"-d {dice.choice(site.addresses)}")
     if dice.chance(0.4):
-        words.append(f"-s {dice.choice(ADDRESSES)}")
+        words.append(f"-s {dice.choice(site.addresses)}")
     if dice.chance(0.4):
-        words.append(f"-p tcp --{dice.choice(['dport', 'dport', 'sport'])} {dice.choice(PORTS)}")
+        protocol = dice.choice(["tcp", "udp"]) if site.is_pair else "tcp"
+        words.append(
+            f"-p {protocol} --{dice.choice(['dport', 'dport', 'sport'])} {dice.choice(PORTS)}"
+        )
     if dice.chance(0.3):
         words.append(f"-m conntrack --ctstate {dice.choice(STATES)}")
     return " ".join(words)
 
 
-def _iptables(dice: Dice) -> str:
+def _iptables(dice: Dice, site: Site) -> str:
     tool = dice.choice(["iptables-nft", "iptables-nft", "iptables-legacy"])
     table, chain = dice.choice(
         [("filter", "INPUT"), ("filter", "FORWARD"), ("filter", "OUTPUT"), ("raw", "PREROUTING"),
@@ -47,22 +92,26 @@ def _iptables(dice: Dice) -> str:
     )  # fmt: skip
     target = "DROP" if table != "filter" else dice.choice(["DROP", "REJECT", "ACCEPT"])
     place = dice.choice(["-A", "-I"])
-    return f"{_where(dice)}{tool} -t {table} {place} {chain} {_match(dice)} -j {target}"
+    return f"{_where(dice, site)}{tool} -t {table} {place} {chain} {_match(dice, site)} -j {target}"
 
 
-def _policy(dice: Dice) -> str:
-    where, chain = _where(dice), dice.choice(["INPUT", "FORWARD", "OUTPUT"])
-    accept = f"{where}iptables-nft -A {chain} {_match(dice)} -j ACCEPT"
+def _policy(dice: Dice, site: Site) -> str:
+    where, chain = _where(dice, site), dice.choice(["INPUT", "FORWARD", "OUTPUT"])
+    accept = f"{where}iptables-nft -A {chain} {_match(dice, site)} -j ACCEPT"
     return f"{accept}; {where}iptables-nft -P {chain} DROP"
 
 
-def _nft(dice: Dice) -> str:
+def _port(dice: Dice, site: Site) -> str:
+    return dice.choice(["tcp dport", "udp dport"]) if site.is_pair else "tcp dport"
+
+
+def _nft(dice: Dice, site: Site) -> str:
     family = dice.choice(["ip", "inet"])
     hook = dice.choice(["prerouting", "input", "forward", "output", "postrouting"])
     words = [
-        f"ip daddr {dice.choice(ADDRESSES)}" if dice.chance(0.5) else "",
-        f"ip saddr {dice.choice(ADDRESSES)}" if dice.chance(0.4) else "",
-        f"tcp dport {dice.choice(PORTS)}" if dice.chance(0.4) else "",
+        f"ip daddr {dice.choice(site.addresses)}" if dice.chance(0.5) else "",
+        f"ip saddr {dice.choice(site.addresses)}" if dice.chance(0.4) else "",
+        f"{_port(dice, site)} {dice.choice(PORTS)}" if dice.chance(0.4) else "",
         f"ct state {dice.choice(['new', 'established', 'invalid'])}" if dice.chance(0.3) else "",
     ]
     verdict = dice.choice(["drop", "accept"])
@@ -70,27 +119,27 @@ def _nft(dice: Dice) -> str:
     table = f"t{dice.randrange(10_000)}"
     rule = " ".join([*filter(None, words), verdict])
     chain = f"type filter hook {hook} priority {priority};"
-    return f"{_where(dice)}nft 'table {family} {table} {{ chain c {{ {chain} {rule}; }}; }}'"
+    return f"{_where(dice, site)}nft 'table {family} {table} {{ chain c {{ {chain} {rule}; }}; }}'"
 
 
-def _bridge_rule(dice: Dice) -> str:
+def _bridge_rule(dice: Dice, site: Site) -> str:
     hook = dice.choice(["prerouting", "input", "forward", "output", "postrouting"])
     match = dice.choice(
-        [f"ip daddr {dice.choice(ADDRESSES)}", f"iifname {dice.choice(PODS).device}"]
+        [f"ip daddr {dice.choice(site.addresses)}", f"iifname {dice.choice(site.pods).device}"]
     )
     rule = f"chain c {{ type filter hook {hook} priority 0; ether type ip {match} drop; }};"
     return f"nft 'table bridge t{dice.randrange(10_000)} {{ {rule} }}'"
 
 
-def _arp_rule(dice: Dice) -> str:
+def _arp_rule(dice: Dice, site: Site) -> str:
     hook = dice.choice(["input", "output"])
-    flush = "; ".join(f"ip -n {each.name} neigh flush all" for each in PODS)
+    flush = "; ".join(f"ip -n {each.name} neigh flush all" for each in site.pods)
     rule = f"chain c {{ type filter hook {hook} priority 0; policy drop; }};"
-    return f"{_where(dice)}nft 'table arp t {{ {rule} }}'; {flush}; ip neigh flush all"
+    return f"{_where(dice, site)}nft 'table arp t {{ {rule} }}'; {flush}; ip neigh flush all"
 
 
-def _sysctl(dice: Dice) -> str:
-    pod = dice.choice(PODS)
+def _sysctl(dice: Dice, site: Site) -> str:
+    pod = dice.choice(site.pods)
     setting, value = dice.choice(
         [("arp_ignore", 8), ("arp_ignore", 1), ("arp_filter", 1), ("rp_filter", 1),
          ("rp_filter", 2), ("accept_local", 1), ("forwarding", 0), ("proxy_arp", 0),
@@ -103,70 +152,105 @@ def _sysctl(dice: Dice) -> str:
     return f"{where}.{setting}={value}; {flush}"
 
 
-def _neighbour(dice: Dice) -> str:
-    pod, other = dice.sample(PODS, 2)
-    target = dice.choice([other.address, NODE_ADDRESS, "169.254.1.1"])
+def _neighbour(dice: Dice, site: Site) -> str:
+    pod, other = dice.sample(site.pods, 2)
+    target = dice.choice([other.address, site.node.address, "169.254.1.1"])
     wrong = "lladdr 02:00:00:00:00:99 nud permanent"
     own = f"ip -n {pod.name} neigh replace {target} dev eth0 {wrong}"
     device = pod.device if pod.routed else "cni0"
-    return dice.choice([own, f"ip neigh replace {pod.address} dev {device} {wrong}"])
+    return dice.choice([own, f"ip neigh replace {site.own(pod)} dev {device} {wrong}"])
 
 
-def _route(dice: Dice) -> str:
-    pod = dice.choice(["", *(each.name for each in PODS)])
+def _route(dice: Dice, site: Site) -> str:
+    pod = dice.choice(["", *(each.name for each in site.pods)])
     inside = f"ip -n {pod}" if pod else "ip"
     kind = dice.choice(["blackhole", "unreachable", "prohibit", "local"])
     device = " dev lo" if kind == "local" else ""
-    return f"{inside} route add {kind} {dice.choice(ADDRESSES)}/32{device}"
+    return f"{inside} route add {kind} {dice.choice(site.addresses)}/32{device}"
 
 
-def _rule(dice: Dice) -> str:
-    pod = dice.choice(["", *(each.name for each in PODS)])
+def _rule(dice: Dice, site: Site) -> str:
+    pod = dice.choice(["", *(each.name for each in site.pods)])
     inside = f"ip -n {pod}" if pod else "ip"
-    selector = dice.choice([f"from {dice.choice(ADDRESSES)}", f"to {dice.choice(ADDRESSES)}",
-                            f"iif {dice.choice(['cni0', 'eth0', PODS[2].device])}"])  # fmt: skip
+    source, target = dice.choice(site.addresses), dice.choice(site.addresses)
+    device = dice.choice(["cni0", "eth0", site.pods[2].device])
+    selector = dice.choice([f"from {source}", f"to {target}", f"iif {device}"])
     return f"{inside} rule add prio {dice.randrange(1, 90)} {selector} blackhole"
 
 
-def _foreign_address(dice: Dice) -> str:
-    pod, other = dice.sample(PODS, 2)
+def _tunnel(dice: Dice, site: Site) -> str:
+    """What joins the nodes: entries of the tunnel and of its outer packets, routes, the wire."""
+    other = next(each for each in NODES if each is not site.node)
+    number, mac = other.address[-1], MACS[NODES.index(other)]
+    return dice.choice(
+        [f"bridge fdb del {mac} dev flannel.1 dst {other.address}",
+         f"bridge fdb replace {mac} dev flannel.1 dst 192.0.2.77",
+         f"ip neigh replace 10.244.{number}.0 lladdr 02:00:00:00:00:98 dev flannel.1 nud permanent",
+         "ip link set flannel.1 down",
+         "iptables-nft -A INPUT -p udp --dport 8472 -j DROP",
+         "iptables-nft -t raw -A PREROUTING -p udp --dport 8472 -j CT --notrack",
+         f"iptables-nft -A OUTPUT -d {other.address} -j DROP",
+         f"ip route add blackhole {other.address}/32",
+         f"ip neigh replace {other.address} lladdr 02:00:00:00:00:97 dev uplink nud permanent",
+         "ip link set uplink down"]
+    )  # fmt: skip
+
+
+def _masquerade(dice: Dice, site: Site) -> str:
+    """As CNI plugins do for what leaves the pods' network, and sometimes for too much."""
+    source, to = dice.choice(site.addresses), dice.choice(site.addresses)
+    match = dice.choice([f"-s {source}", f"-s {source} -d {to}", "-o uplink", "-o flannel.1"])
+    return f"iptables-nft -t nat -A POSTROUTING {match} -j MASQUERADE"
+
+
+def _translation(dice: Dice, site: Site) -> str:
+    chain = dice.choice(["PREROUTING", "OUTPUT"])
+    old, new = dice.sample(site.addresses, 2)
+    protocol = dice.choice(["tcp", "udp"])
+    match = f"-d {old} -p {protocol} --dport {dice.choice(PORTS)}"
+    return f"iptables-nft -t nat -A {chain} {match} -j DNAT --to-destination {new}"
+
+
+def _foreign_address(dice: Dice, site: Site) -> str:
+    pod, other = dice.sample(site.pods, 2)
     where = dice.choice([f"ip -n {pod.name}", "ip"])
-    return f"{where} address add {other.address}/32 dev lo"
+    return f"{where} address add {site.own(other)}/32 dev lo"
 
 
-def _ports(dice: Dice) -> str:
-    first, second = PODS[0].device, PODS[1].device
+def _ports(dice: Dice, site: Site) -> str:
+    first, second = site.pods[0].device, site.pods[1].device
     return dice.choice(
         [f"bridge link set dev {first} isolated on; bridge link set dev {second} isolated on",
          f"bridge link set dev {first} isolated on",
          f"bridge link set dev {first} flood off",
          f"bridge link set dev {first} state 4",
-         f"ip link set {dice.choice(PODS).device} down",
+         f"ip link set {dice.choice(site.pods).device} down",
          "ip link set cni0 down"]
     )  # fmt: skip
 
 
-def _policies(dice: Dice) -> str:
-    source, destination = dice.sample(ADDRESSES[:4], 2)
+def _policies(dice: Dice, site: Site) -> str:
+    source, destination = dice.sample(site.addresses[:4], 2)
     direction = dice.choice(["in", "out", "fwd"])
     words = f"src {source} dst {destination} dir {direction} action block"
-    return f"{_where(dice)}ip xfrm policy add {words}"
+    return f"{_where(dice, site)}ip xfrm policy add {words}"
 
 
-def _ttl(dice: Dice) -> str:
+def _ttl(dice: Dice, site: Site) -> str:
     chain = dice.choice(["PREROUTING", "OUTPUT", "FORWARD"])
     value = dice.choice([1, 2, 64])
+    rule = f"{_where(dice, site)}iptables-nft -t mangle -A {chain}"
+    return f"{rule} {_match(dice, site)} -j TTL --ttl-set {value}"
+
+
+def _untracked(dice: Dice, site: Site) -> str:
+    chain = dice.choice(["PREROUTING", "OUTPUT"])
     return (
-        f"{_where(dice)}iptables-nft -t mangle -A {chain} {_match(dice)} -j TTL --ttl-set {value}"
+        f"{_where(dice, site)}iptables-nft -t raw -A {chain} {_match(dice, site)} -j CT --notrack"
     )
 
 
-def _untracked(dice: Dice) -> str:
-    chain = dice.choice(["PREROUTING", "OUTPUT"])
-    return f"{_where(dice)}iptables-nft -t raw -A {chain} {_match(dice)} -j CT --notrack"
-
-
-KINDS: dict[str, Callable[[Dice], str]] = {
+KINDS: dict[str, Callable[[Dice, Site], str]] = {
     "iptables": _iptables,
     "policy of iptables": _policy,
     "nft": _nft,
@@ -182,3 +266,22 @@ KINDS: dict[str, Callable[[Dice], str]] = {
     "TTL": _ttl,
     "untracked": _untracked,
 }
+OF_PAIR = {
+    **KINDS,
+    "tunnel": _tunnel,
+    "masquerade": _masquerade,
+    "translation": _translation,
+}
+"""Between two nodes."""
+OF_IPV4 = frozenset({"nft arp", "sysctl", "neighbour", "tunnel"})
+"""Changes that only concern IPv4."""
+WORDS_OF_IPV6 = (
+    (r"iptables-", "ip6tables-"),
+    (r"\bip ([sd]addr)", r"ip6 \1"),
+    (r"table ip ", "table ip6 "),
+    (r"ether type ip ", "ether type ip6 "),
+    (r"\bip (?=(?:-n \w+ )?(?:route|rule|address) )", "ip -6 "),
+    (r"(address add \S+)", r"\1 nodad"),
+    (r"/32\b", "/128"),
+    (r"TTL --ttl-set", "HL --hl-set"),
+)

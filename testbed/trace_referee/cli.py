@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import click
 
 from testbed.referee.dice import Dice
-from testbed.trace_referee.changes import PORTS, SERVICE, change
-from testbed.trace_referee.world import NODE, NODE_ADDRESS, PODS, Seen, World, running
+from testbed.trace_referee.changes import PORTS, SERVICE, change, site_of
+from testbed.trace_referee.pair import JOINED, NODES, Pair, running_pair
+from testbed.trace_referee.stages import Deciding
+from testbed.trace_referee.world import NODE_ADDRESS, PODS, Seen, World, running
 from wirecheck.inspect.trace import destination, trace_view
 from wirecheck.paths.ends import named
 
@@ -42,6 +44,9 @@ class Outcome:
     is_made: bool
     result: str
     reason: str
+    protocol: str = "tcp"
+    stage: str = ""
+    """Where it ends, as the trace says."""
 
     @property
     def is_wrong(self) -> bool:
@@ -55,16 +60,23 @@ class Outcome:
 @click.option("--worlds", default=10, show_default=True, help="How many random worlds.")
 @click.option("--seed", default=SEED, show_default=True, help="Of the first world.")
 @click.option("--seconds", default=0.0, help="Stop after so many; 0 for no limit.")
-def main(*, trace: bool, worlds: int, seed: int, seconds: float) -> None:
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 2),
+    default=1,
+    show_default=True,
+    help="Of each world; two are joined by a tunnel or by routes, and IPv6 and UDP are tried too.",
+)
+def main(*, trace: bool, worlds: int, seed: int, seconds: float, nodes: int) -> None:
     """Compare traces with real connections in random worlds; exit with 1 if one is wrong."""
     del trace
     tally: Counter[str] = Counter()
-    kinds: Counter[str] = Counter()
     open_for: Counter[str] = Counter()
+    deciding = Deciding()
     wrong, end = 0, time.monotonic() + seconds
     for number in range(seed, seed + worlds):
-        commands, made, found = _played(number)
-        kinds.update(made)
+        commands, made, found = (_played if nodes == 1 else _played_by_two)(number)
+        deciding.add(made, [(each.result, each.stage) for each in found])
         for each in found:
             tally["made" if each.is_made else "not made"] += 1
             tally[each.result] += 1
@@ -80,7 +92,8 @@ def main(*, trace: bool, worlds: int, seed: int, seconds: float) -> None:
     click.echo(f"{packets:,} packets from seed {seed}: {counted}; {wrong:,} disagreements")
     for why, count in open_for.most_common(8):
         click.echo(f"  {count} undecided: {why}")
-    click.echo("Changes: " + ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
+    for line in deciding.lines():
+        click.echo(line)
     sys.exit(1 if wrong or not packets else 0)
 
 
@@ -93,11 +106,66 @@ def _played(seed: int) -> tuple[list[str], list[str], list[Outcome]]:
         commands.append(command)
     with running() as world:
         for each in commands:
-            try:
-                world.run(each)
-            except subprocess.CalledProcessError:
-                click.echo(f"Seed {seed}: this kernel refuses `{each}`.", err=True)
-        return commands, kinds, [*_outcomes(world, dice)]
+            _change(world, each, seed)
+        return commands[len(SERVICE_RULES) :], kinds, [*_outcomes(world, dice)]
+
+
+def _change(world: World, command: str, seed: int) -> None:
+    try:
+        world.run(command)
+    except subprocess.CalledProcessError:
+        click.echo(f"Seed {seed}: this kernel refuses `{command}`.", err=True)
+
+
+def _played_by_two(seed: int) -> tuple[list[str], list[str], list[Outcome]]:
+    """The same of a world of two nodes, in one family."""
+    dice, kinds, commands = Dice(seed), [], []
+    joined, family = dice.choice(JOINED), dice.choice([4, 4, 6])
+    with running_pair(joined) as pair:
+        for _ in range(dice.randint(0, MOST_CHANGES)):
+            node = dice.choice(NODES)
+            kind, command = change(dice, site_of(node, family))
+            kinds.append(kind)
+            commands.append(f"{node.name} (joined by {joined}): {command}")
+            _change(pair.of(node.name), command, seed)
+        return commands, kinds, [*_outcomes_of_two(pair, dice, family)]
+
+
+def _outcomes_of_two(pair: Pair, dice: Dice, family: int) -> Iterator[Outcome]:
+    addresses = site_of(NODES[0], family).addresses
+    sources = [
+        (node.name, pod)
+        for node in NODES
+        for pod in ("", *(each.name for each in node.pods if family == 4 or each.address6))
+    ]
+    ports = [("tcp", 8080), ("tcp", 9090), ("udp", 8080)]
+    pairs = [(*source, where, *port) for source in sources for where in addresses for port in ports]
+    pair.forget()
+    seen = pair.visit()
+    for node, source, address, protocol, port in dice.sample(pairs, PACKETS):
+        sent = Packet(source, address, port, protocol)
+        yield _compared(seen, pair.of(node), pair, sent)
+
+
+@dataclass(frozen=True)
+class Packet:
+    """What is sent."""
+
+    source: str
+    """A pod; empty for the node."""
+    address: str
+    port: int
+    protocol: str = "tcp"
+
+
+def _compared(seen: Seen, world: World, every: World | Pair, sent: Packet) -> Outcome:
+    """What the trace says of a packet of the world, and then what the kernel does."""
+    name = f"pod/world/{sent.source}" if sent.source else f"node/{world.placed.name}"
+    result, reason, stage = _traced(seen, name, sent)
+    every.forget()
+    is_made = world.connects(sent.source, sent.address, sent.port, sent.protocol)
+    label = f"pod {sent.source}" if sent.source else f"node {world.placed.name}"
+    return Outcome(label, sent.address, sent.port, is_made, result, reason, sent.protocol, stage)
 
 
 def _outcomes(world: World, dice: Dice) -> Iterator[Outcome]:
@@ -108,27 +176,24 @@ def _outcomes(world: World, dice: Dice) -> Iterator[Outcome]:
     world.forget()
     seen = world.visit()
     for source, address, port in dice.sample(pairs, PACKETS):
-        result, reason = _traced(seen, source, address, port)
-        world.forget()
-        is_made = world.connects(source, address, port)
-        yield Outcome(source, address, port, is_made, result, reason)
+        yield _compared(seen, world, world, Packet(source, address, port))
 
 
-def _traced(seen: Seen, source: str, address: str, port: int) -> tuple[str, str]:
-    start = named(f"pod/world/{source}" if source else f"node/{NODE}")
-    to = destination(seen.cluster, start, named(address), str(port), "tcp")
+def _traced(seen: Seen, source: str, sent: Packet) -> tuple[str, str, str]:
+    """The result, the reason, and the stage at which it ends."""
+    start, end = named(source), named(sent.address)
+    to = destination(seen.cluster, start, end, str(sent.port), sent.protocol)
     view = trace_view(seen, start, to)  # type: ignore[arg-type]
     hop = view.paths[0].decisive if view.paths else None
-    where = f" at {hop.netns}, {hop.stage}: {hop.lines}" if hop else ""
-    return str(view.result), f"{view.reason}{where}"
+    where = f" at {hop.node}, {hop.netns}, {hop.stage}: {hop.lines}" if hop else ""
+    return str(view.result), f"{view.reason}{where}", hop.stage if hop else ""
 
 
 def _show(seed: int, commands: list[str], each: Outcome) -> None:
     kernel = "made" if each.is_made else "not made"
-    source = f"pod {each.source}" if each.source else "the node"
     click.echo(
-        f"Seed {seed}: a connection from {source} to {each.address}:{each.port} is {kernel}, and "
-        f"the trace says `{each.result}`: {each.reason}"
+        f"Seed {seed}: a connection from {each.source} to {each.address} port {each.port} over "
+        f"{each.protocol} is {kernel}, and the trace says `{each.result}`: {each.reason}"
     )
-    for command in commands[len(SERVICE_RULES) :]:
+    for command in commands:
         click.echo(f"  {command}")

@@ -1,8 +1,8 @@
 """A node in namespaces of its own: run as process 1 of them by `world.py`.
 
 Two pods are ports of a bridge, and one has a pair and a route of its own with proxy_arp, as
-Calico does. Every pod listens on ports 8080 and 9090, and so does the node. It prints one line
-when all stands, and stays until its standard input is closed.
+Calico does. Every pod listens on ports 8080 and 9090 over TCP, and answers there over UDP; so does
+the node. It prints one line when all stands, and stays until its standard input is closed.
 """
 
 import ctypes
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 Pod = dict[str, Any]
+Node = dict[str, Any]
 
 NEW_NETWORK = 0x40000000
 PORTS = (8080, 9090)
@@ -31,18 +32,23 @@ def sysctl(path: str, value: str) -> None:
     Path("/proc/sys/net/ipv4/conf", path).write_text(value)
 
 
-def bridge() -> None:
+def bridge(node: Node) -> None:
     """Make the bridge, and a way out, without which proxy_arp answers nobody."""
     ip("link", "set", "lo", "up")
     ip("link", "add", "cni0", "type", "bridge")
-    ip("address", "add", "10.244.0.1/24", "dev", "cni0")
+    ip("address", "add", f"{node['gateway']}/24", "dev", "cni0")
     ip("link", "set", "cni0", "up")
+    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+    if node["gateway6"]:
+        ip("address", "add", f"{node['gateway6']}/64", "dev", "cni0", "nodad")
+        Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
+    if not node["has_uplink"]:
+        return
     ip("link", "add", "uplink", "type", "veth", "peer", "name", "wire")
     ip("link", "set", "wire", "up")
     ip("address", "add", "192.0.2.2/24", "dev", "uplink")
     ip("link", "set", "uplink", "up")
     ip("route", "add", "default", "via", "192.0.2.1")
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
 
 
 def pair(name: str, device: str) -> None:
@@ -54,15 +60,18 @@ def pair(name: str, device: str) -> None:
     ip("link", "set", device, "up")
 
 
-def bridged(pod: Pod) -> None:
+def bridged(pod: Pod, node: Node) -> None:
     """Make a pod whose pair is a port of the bridge."""
     pair(pod["name"], pod["device"])
     ip("link", "set", pod["device"], "master", "cni0")
     ip("-n", pod["name"], "address", "add", f"{pod['address']}/24", "dev", "eth0")
-    ip("-n", pod["name"], "route", "add", "default", "via", "10.244.0.1")
+    ip("-n", pod["name"], "route", "add", "default", "via", node["gateway"])
+    if node["gateway6"]:
+        ip("-n", pod["name"], "address", "add", f"{pod['address6']}/64", "dev", "eth0", "nodad")
+        ip("-n", pod["name"], "-6", "route", "add", "default", "via", node["gateway6"])
 
 
-def routed(pod: Pod) -> None:
+def routed(pod: Pod, _: Node) -> None:
     """Make a pod with a route of its own."""
     pair(pod["name"], pod["device"])
     sysctl(f"{pod['device']}/proxy_arp", "1")
@@ -83,7 +92,30 @@ def listeners() -> list[socket.socket]:
         listener.bind(("0.0.0.0", port))
         listener.listen()
         kept.append(listener)
+        if os.fork() == 0:
+            answer_datagrams(port)
+        second = socket.socket(socket.AF_INET6)
+        second.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        second.bind(("::", port))
+        second.listen()
+        kept.append(second)
     return kept
+
+
+def answer_datagrams(port: int) -> None:
+    """Return every datagram to its sender, from the address that it was sent to."""
+    server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    server.bind(("::", port))
+    while True:
+        data, ancillary, _, client = server.recvmsg(64, 128)
+        # The address without the device, by which the answer would otherwise leave.
+        asked = [(level, kind, where[:16] + bytes(4)) for level, kind, where in ancillary]
+        try:
+            server.sendmsg([data], asked, 0, client)
+        except OSError:
+            continue
 
 
 def start_process(pod: Pod, cgroup_root: str, ready: int) -> None:
@@ -107,10 +139,11 @@ def main() -> None:
     """Make the node, and stay."""
     described = json.loads(sys.argv[1])
     subprocess.run(["mount", "-t", "tmpfs", "none", "/run"], check=True)
-    bridge()
+    node = described["node"]
+    bridge(node)
     reader, writer = os.pipe()
     for pod in described["pods"]:
-        (routed if pod["routed"] else bridged)(pod)
+        (routed if pod["routed"] else bridged)(pod, node)
         start_process(pod, described["cgroup"], writer)
     for _ in described["pods"]:
         assert os.read(reader, 1)

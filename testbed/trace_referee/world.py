@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,11 @@ from wirecheck.snapshot.node_document import NodeDocument
 
 CGROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))
 CONNECT = "import socket,sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 0.6)"
+ASK = (
+    "import socket,sys; a=socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=2)[0]; "
+    "s=socket.socket(a[0], 2); s.settimeout(0.6); s.connect(a[4]); s.send(b'x'); s.recv(9)"
+)
+PROGRAMS = {"tcp": CONNECT, "udp": ASK}
 SECONDS = 60
 
 
@@ -40,6 +45,22 @@ class PlacedPod:
     device: str
     """The node's end of its pair."""
     routed: bool = False
+    address6: str = ""
+
+
+@dataclass(frozen=True)
+class PlacedNode:
+    """A node of a world."""
+
+    name: str
+    address: str
+    """In the API."""
+    pods: tuple[PlacedPod, ...]
+    gateway: str = "10.244.0.1"
+    gateway6: str = ""
+    address6: str = ""
+    has_uplink: bool = True
+    """Whether its uplink leads nowhere; otherwise to the other node."""
 
 
 PODS = (
@@ -48,6 +69,7 @@ PODS = (
     PlacedPod("c", "00000000-0000-4000-8000-00000000000c", "10.245.0.4", "veth4", routed=True),
 )
 NODE, NODE_ADDRESS = "n1", "10.244.0.1"
+ALONE = PlacedNode(NODE, NODE_ADDRESS, PODS)
 
 
 @dataclass(frozen=True)
@@ -55,23 +77,27 @@ class World:
     """A running node."""
 
     pid: int
+    placed: PlacedNode = ALONE
 
     def run(self, command: str) -> None:
         """Run a command on the node. Raises CalledProcessError if it fails."""
         inside = ["nsenter", "--target", str(self.pid), "--all", "--", "/bin/sh", "-c", command]
         subprocess.run(inside, check=True, capture_output=True, timeout=SECONDS)
 
-    def connects(self, source: str, address: str, port: int) -> bool:
-        """Whether a TCP connection is made, from a pod or with an empty name from the node."""
+    def connects(self, source: str, address: str, port: int, protocol: str = "tcp") -> bool:
+        """Whether a connection is made, or a datagram answered.
+
+        From a pod, or with an empty name from the node.
+        """
         enter = f"ip netns exec {source} " if source else ""
         with contextlib.suppress(subprocess.CalledProcessError):
-            self.run(f'{enter}{sys.executable} -c "{CONNECT}" {address} {port}')
+            self.run(f'{enter}{sys.executable} -c "{PROGRAMS[protocol]}" {address} {port}')
             return True
         return False
 
     def forget(self) -> None:
         """Forget neighbours that were learned: each connection asks again."""
-        flushed = (f"ip -n {each.name} neigh flush all" for each in PODS)
+        flushed = (f"ip -n {each.name} neigh flush all" for each in self.placed.pods)
         self.run("; ".join([*flushed, "ip neigh flush all"]))
 
     def visit(self) -> Seen:
@@ -82,49 +108,66 @@ class World:
         done = subprocess.run(
             [*inside, command_line(plan.encoded())], capture_output=True, timeout=120, check=True
         )
-        return Seen(msgspec.json.decode(unframed(done.stdout), type=NodeDocument))
+        document = msgspec.json.decode(unframed(done.stdout), type=NodeDocument)
+        return Seen({self.placed: document})
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A scene of one node, whose document a visit has returned."""
+    """A scene of nodes, whose documents visits have returned."""
 
-    document: NodeDocument
+    documents: Mapping[PlacedNode, NodeDocument]
     source = None
 
     @cached_property
     def cluster(self) -> Cluster:
-        """The cluster of that one node and its pods."""
-        pods = [
+        """The cluster of these nodes and their pods."""
+        pods = [_pod(node, each) for node in self.documents for each in node.pods]
+        nodes = [
             {
-                "metadata": {"name": each.name, "namespace": "world", "uid": each.uid},
-                "spec": {"nodeName": NODE},
-                "status": {"phase": "Running", "podIPs": [{"ip": each.address}]},
+                "metadata": {"name": each.name},
+                "status": {
+                    "addresses": [
+                        {"type": "InternalIP", "address": where}
+                        for where in (each.address, each.address6)
+                        if where
+                    ]
+                },
             }
-            for each in PODS
+            for each in self.documents
         ]
-        node = {
-            "metadata": {"name": NODE},
-            "status": {"addresses": [{"type": "InternalIP", "address": NODE_ADDRESS}]},
-        }
-        api = msgspec.convert({"nodes": [node], "pods": pods}, ApiObjects)
-        visits = {NODE: VisitRecord(VisitStatus.SEEN)}
+        api = msgspec.convert({"nodes": nodes, "pods": pods}, ApiObjects)
+        visits = {each.name: VisitRecord(VisitStatus.SEEN) for each in self.documents}
         index = SnapshotIndex(format=1, wirecheck="referee", time=0.0)
         return Cluster(api, index, RoundRecord(0.0, 1.0, visits))
 
     def node(self, name: str) -> Node:
         """The node."""
         visit = VisitRecord(VisitStatus.SEEN)
-        return Node(self.cluster, self.cluster.nodes[name], visit, self.document)
+        document = next(each for node, each in self.documents.items() if node.name == name)
+        return Node(self.cluster, self.cluster.nodes[name], visit, document)
+
+
+def _pod(node: PlacedNode, pod: PlacedPod) -> dict[str, object]:
+    addresses = [{"ip": each} for each in (pod.address, pod.address6) if each]
+    return {
+        "metadata": {"name": pod.name, "namespace": "world", "uid": pod.uid},
+        "spec": {"nodeName": node.name},
+        "status": {"phase": "Running", "podIPs": addresses},
+    }
 
 
 @contextlib.contextmanager
-def running() -> Iterator[World]:
+def running(node: PlacedNode = ALONE) -> Iterator[World]:
     """A world, which ends with the block."""
     root = next(each for each in CGROUPS if (each / "cgroup.procs").exists())
-    cgroup = root / f"wirecheck-trace-{os.getpid()}"
+    cgroup = root / f"wirecheck-trace-{os.getpid()}-{node.name}"
     cgroup.mkdir(exist_ok=True)
-    described = {"cgroup": str(cgroup), "pods": [vars(each) for each in PODS]}
+    described = {
+        "cgroup": str(cgroup),
+        "pods": [vars(each) for each in node.pods],
+        "node": {key: value for key, value in vars(node).items() if key != "pods"},
+    }
     script = Path(__file__).with_name("node_process.py")
     process = subprocess.Popen(
         ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc",
@@ -137,7 +180,7 @@ def running() -> Iterator[World]:
         if process.stdout.readline() != b"ready\n":
             raise RuntimeError("The world could not be made: see the message above.")
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
-        yield World(int(children.split()[0]))
+        yield World(int(children.split()[0]), node)
     finally:
         process.kill()
         process.communicate()
