@@ -117,7 +117,7 @@ def _nft(dice: Dice, site: Site) -> str:
     verdict = dice.choice(["drop", "accept"])
     priority = dice.choice([-350, -10, 0, 10])
     table = f"t{dice.randrange(10_000)}"
-    rule = " ".join([*filter(None, words), verdict])
+    rule = " ".join([*filter(None, words), "counter", verdict])
     chain = f"type filter hook {hook} priority {priority};"
     return f"{_where(dice, site)}nft 'table {family} {table} {{ chain c {{ {chain} {rule}; }}; }}'"
 
@@ -127,7 +127,7 @@ def _bridge_rule(dice: Dice, site: Site) -> str:
     match = dice.choice(
         [f"ip daddr {dice.choice(site.addresses)}", f"iifname {dice.choice(site.pods).device}"]
     )
-    rule = f"chain c {{ type filter hook {hook} priority 0; ether type ip {match} drop; }};"
+    rule = f"chain c {{ type filter hook {hook} priority 0; ether type ip {match} counter drop; }};"
     return f"nft 'table bridge t{dice.randrange(10_000)} {{ {rule} }}'"
 
 

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import click
 
 from testbed.referee.dice import Dice
+from testbed.trace_referee.accounts import Counted, has_account
 from testbed.trace_referee.changes import PORTS, SERVICE, change, site_of
 from testbed.trace_referee.pair import JOINED, NODES, Pair, running_pair
 from testbed.trace_referee.stages import Deciding
 from testbed.trace_referee.world import NODE_ADDRESS, PODS, Seen, World, running
 from wirecheck.inspect.trace import destination, trace_view
+from wirecheck.inspect.trace_view import HopView
 from wirecheck.paths.ends import named
 
 SEED = 20261130
@@ -47,6 +49,8 @@ class Outcome:
     protocol: str = "tcp"
     stage: str = ""
     """Where it ends, as the trace says."""
+    is_counted: bool = False
+    """Whether the kernel counted a packet that died there."""
 
     @property
     def is_wrong(self) -> bool:
@@ -76,7 +80,7 @@ def main(*, trace: bool, worlds: int, seed: int, seconds: float, nodes: int) -> 
     wrong, end = 0, time.monotonic() + seconds
     for number in range(seed, seed + worlds):
         commands, made, found = (_played if nodes == 1 else _played_by_two)(number)
-        deciding.add(made, [(each.result, each.stage) for each in found])
+        deciding.add(made, [each for each in found if TAKEN not in each.reason])
         for each in found:
             tally["made" if each.is_made else "not made"] += 1
             tally[each.result] += 1
@@ -161,11 +165,29 @@ class Packet:
 def _compared(seen: Seen, world: World, every: World | Pair, sent: Packet) -> Outcome:
     """What the trace says of a packet of the world, and then what the kernel does."""
     name = f"pod/world/{sent.source}" if sent.source else f"node/{world.placed.name}"
-    result, reason, stage = _traced(seen, name, sent)
+    result, reason, hop = _traced(seen, name, sent)
     every.forget()
+    counting = _counting(every, hop) if result == "dies" else None
+    before = Counted.of(*counting) if counting else None
     is_made = world.connects(sent.source, sent.address, sent.port, sent.protocol)
+    is_counted = bool(
+        counting
+        and before
+        and hop
+        and has_account(hop.stage, hop.lines, before, Counted.of(*counting))
+    )
+    stage = hop.stage if hop else ""
     label = f"pod {sent.source}" if sent.source else f"node {world.placed.name}"
-    return Outcome(label, sent.address, sent.port, is_made, result, reason, sent.protocol, stage)
+    end = sent.protocol, stage, is_counted
+    return Outcome(label, sent.address, sent.port, is_made, result, reason, *end)
+
+
+def _counting(every: World | Pair, hop: HopView | None) -> tuple[World, str] | None:
+    """The netns in which the packet dies; None if it is neither a pod's nor a node's."""
+    if hop is None or hop.netns.startswith("netns"):
+        return None
+    world = every.of(hop.node) if isinstance(every, Pair) else every
+    return world, hop.netns.partition("/")[2]
 
 
 def _outcomes(world: World, dice: Dice) -> Iterator[Outcome]:
@@ -179,14 +201,14 @@ def _outcomes(world: World, dice: Dice) -> Iterator[Outcome]:
         yield _compared(seen, world, world, Packet(source, address, port))
 
 
-def _traced(seen: Seen, source: str, sent: Packet) -> tuple[str, str, str]:
-    """The result, the reason, and the stage at which it ends."""
+def _traced(seen: Seen, source: str, sent: Packet) -> tuple[str, str, HopView | None]:
+    """The result, the reason, and the hop at which it ends."""
     start, end = named(source), named(sent.address)
     to = destination(seen.cluster, start, end, str(sent.port), sent.protocol)
     view = trace_view(seen, start, to)  # type: ignore[arg-type]
     hop = view.paths[0].decisive if view.paths else None
     where = f" at {hop.node}, {hop.netns}, {hop.stage}: {hop.lines}" if hop else ""
-    return str(view.result), f"{view.reason}{where}", hop.stage if hop else ""
+    return str(view.result), f"{view.reason}{where}", hop
 
 
 def _show(seed: int, commands: list[str], each: Outcome) -> None:

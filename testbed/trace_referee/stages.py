@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 OF_DEVICES = ("neighbour", "bridge", "ingress", "egress", "FDB", "device")
 """Stages whose names go on with those of a device."""
+
+
+class Ended(Protocol):
+    """A packet, where it ended, and whether the kernel has counted that."""
+
+    @property
+    def result(self) -> str: ...
+
+    @property
+    def stage(self) -> str: ...
+
+    @property
+    def is_counted(self) -> bool: ...
 
 
 class Deciding:
@@ -16,21 +30,29 @@ class Deciding:
         self._worlds = 0
         self._having: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
+        self._counted: Counter[str] = Counter()
 
-    def add(self, kinds: Sequence[str], packets: Iterable[tuple[str, str]]) -> None:
-        """Count a world: the kinds of its changes, and (result, stage) of each packet."""
+    def add(self, kinds: Sequence[str], packets: Iterable[Ended]) -> None:
+        """Count a world: the kinds of its changes, and its packets."""
         self._worlds += 1
         self._having.update(sorted(set(kinds)))
-        self._ended.update(stage_of(stage) for result, stage in packets if result == "dies")
+        for each in packets:
+            if each.result == "dies":
+                stage = stage_of(each.stage)
+                self._ended[stage] += 1
+                self._counted[stage] += each.is_counted
 
     def lines(self) -> Iterator[str]:
         """The table, the most frequent first."""
         yield "Changes, with the share of worlds that have them:"
         for kind, count in self._having.most_common():
             yield f"  {kind:<22}{count:>6}{count / self._worlds:>8.0%}"
-        yield "Stages, with the packets that died there:"
+        dead, counted = self._ended.total(), self._counted.total()
+        share = f" ({counted / dead:.0%})" if dead else ""
+        yield "Stages, with the packets that died there, and of how many the kernel counted that:"
         for stage, count in self._ended.most_common():
-            yield f"  {stage:<22}{count:>6}"
+            yield f"  {stage:<22}{count:>6}{self._counted[stage]:>6}"
+        yield f"  {'total':<22}{dead:>6}{counted:>6}{share}"
 
 
 def stage_of(name: str) -> str:
