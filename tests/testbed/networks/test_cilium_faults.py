@@ -157,6 +157,42 @@ def test_a_step_that_finds_nothing_to_delete_fails(words: list[str]) -> None:
     assert states[1] == states[0]
 
 
+SLOT, OTHER_SLOT = "0a609ac50050010006000000", "0a60e02b0050010006000000"
+RANGES = "cilium_lb4_source_range"
+
+
+def test_a_slot_gets_the_backend_of_another_service_and_its_own_again() -> None:
+    name = "cilium_lb4_services_v2"
+    values = {SLOT: "17" + "00" * 11, OTHER_SLOT: "2a" + "00" * 11}
+    maps = {name: [HASH, 1, 300, {WEB: f"{0:024}", **values}]}
+    states, said = done(maps, ["redirect", name, "10.96.154.197"], ["restore", name])
+
+    assert said == ["", ""]
+    assert entries(states[1], name) == entries(states[0], name) | {SLOT: values[OTHER_SLOT]}
+    assert states[2] == states[0]
+
+
+def test_the_beginning_of_a_value_is_overwritten_and_comes_back() -> None:
+    name = "cilium_lb4_services_v2"
+    overwrite = ["overwrite", name, "02000000", "10.96.224.43"]
+    states, said = done(SERVICES, overwrite, ["restore", name])
+
+    assert said == ["", ""]
+    assert entries(states[1], name) == entries(states[0], name) | {
+        OTHER: "020000000000001200100000"
+    }
+    assert states[2] == states[0]
+
+
+def test_all_addresses_are_allowed_beside_a_range() -> None:
+    allowed = {"380000001c0a0000c0a80700": "00"}
+    states, said = done({RANGES: [LPM, 1, 9, allowed]}, ["widen", RANGES], ["restore", RANGES])
+
+    assert said == ["", ""]
+    assert entries(states[1], RANGES) == allowed | {"200000001c0a000000000000": "00"}
+    assert states[2] == states[0]
+
+
 def test_a_map_is_filled_and_emptied_again() -> None:
     name = "cilium_lb4_services_v2"
     states, said = done(SERVICES, ["fill", name], ["restore", name])
