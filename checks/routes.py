@@ -3,6 +3,7 @@
 from wirecheck.catalogue import Fact, Finding, Findings, Level, check
 from wirecheck.catalogue.settling import COMING_AND_GOING, CUSTOM_OBJECTS, ON_NODE, TO_PEERS
 from wirecheck.model.node import Node
+from wirecheck.node.pod_rules import LostRule
 from wirecheck.node.policy_routing import THE_NODE
 from wirecheck.node.routing_rules import rule_text
 from wirecheck.text import plural
@@ -245,6 +246,16 @@ def local_table_first(node: Node) -> Findings:
         )
 
 
+def _lost(rule: LostRule) -> Finding:
+    return Finding(
+        rule.pod,
+        expected=rule.expected,
+        found=rule.found,
+        inconclusive=rule.inconclusive,
+        remedy=LOST_RULE,
+    )
+
+
 @check(
     settles=ON_NODE,
     remedy="Compare on {node}: `ip route get {address} from {source}` and `ip route get "
@@ -264,7 +275,8 @@ def policy_routing(node: Node) -> Findings:
 
     Except: rules for a mark, a device, a user or a port, which select packets on purpose; tables
     with a route to the pods; sources that neither the route to a pod nor that to a Service
-    has. Which of several interfaces in one network has a pod's address, the node does not show.
+    has. If several interfaces are in a pod's network, the node does not show which one has its
+    address: a pod without a rule is inconclusive then.
 
     See: https://github.com/projectcalico/calico/issues/4662
          https://github.com/rancher/rke2/issues/1053
@@ -291,8 +303,7 @@ def policy_routing(node: Node) -> Findings:
             remedy=EMPTY_TABLE,
             names={"table": str(rule.table)},
         )
-    for lost in node.pod_rules.lost:
-        yield Finding(lost.pod, expected=lost.expected, found=lost.found, remedy=LOST_RULE)
+    yield from map(_lost, node.pod_rules.lost)
 
 
 @check(

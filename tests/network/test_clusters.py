@@ -22,21 +22,29 @@ NEEDS_RULES = (
 """Checks of rules, which are evaluated on recorded clusters."""
 
 
-@pytest.mark.parametrize("change", CLUSTERS.values(), ids=CLUSTERS)
-def test_a_healthy_cluster_passes_every_check(small: SmallCluster, change: ChangeCluster):
-    change(small)
+INCONCLUSIVE = {"AWS VPC CNI": {"routes.policy_routing"}}
+"""What cannot be known there: with several interfaces in one network, which has a pod's address."""
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_healthy_cluster_passes_every_check(small: SmallCluster, name: str):
+    CLUSTERS[name](small)
     found, evaluated = {}, 0
+    inconclusive = set()
     for check in load():
         if check.id.startswith(NEEDS_RULES):
             continue
         try:
-            if findings := small.findings(check.id):
-                found[check.id] = [(str(each.subject), each.found) for each in findings]
+            findings = small.findings(check.id)
+            if certain := [each for each in findings if not each.inconclusive]:
+                found[check.id] = [(str(each.subject), each.found) for each in certain]
+            inconclusive |= {check.id for each in findings if each.inconclusive}
             evaluated += 1
         except NotApplicable:
             continue
 
     assert found == {}
+    assert inconclusive == INCONCLUSIVE.get(name, set())
     assert evaluated > 35
 
 

@@ -3,7 +3,8 @@
 The AWS VPC CNI adds `512: from all to POD lookup main` for every pod with an interface of its own
 kind, and `1536: from POD lookup TABLE` for those of a further network interface. Without the second
 one packets leave by the first interface, and the cloud drops them there. Which interface an address
-belongs to shows on the node only if the interfaces are in different networks.
+belongs to shows on the node only if the interfaces are in different networks. Otherwise nobody can
+know whether a pod without the second rule has lost it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ from wirecheck.snapshot.netns import Rule
 OUTSIDE: Mapping[int, IPAddress] = {4: address("8.8.8.8"), 6: address("2001:4860:4860::8888")}
 """Public addresses, whose routes are looked up; nothing is sent there."""
 
+SEVERAL_INTERFACES = (
+    "several network interfaces are in the pod's network, and the node does not show which one has "
+    "its address: whether a routing rule is missing is not known"
+)
+
 
 @dataclass(frozen=True)
 class LostRule:
@@ -33,6 +39,8 @@ class LostRule:
     pod: Pod
     expected: str
     found: str
+    inconclusive: str = ""
+    """Why it may never have had it."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +52,31 @@ class PodRules:
 
     @property
     def lost(self) -> Iterator[LostRule]:
-        """The first rule that each pod lacks."""
+        """The first rule that each pod lacks, then those that some pods may lack."""
         if self.seen.cni.addresses is not AddressSource.NODE_NETWORK:
             return
-        for pod in self.seen.pods:
-            if pod.has_own_netns and pod.is_running:
-                yield from self._of_pod(pod)
+        pods = [pod for pod in self.seen.pods if pod.has_own_netns and pod.is_running]
+        for pod in pods:
+            yield from self._of_pod(pod)
+        for pod in pods:
+            yield from self._unknown_of(pod)
+
+    def _unknown_of(self, pod: Pod) -> Iterator[LostRule]:
+        """The rule for a further interface, if nobody can know whether the pod has lost it."""
+        for where in sorted(pod.addresses, key=str):
+            near = self._uplinks_near(where)
+            device = self._device_to(where) if len(near) > 1 else None
+            leaving = self._leaving(where, device) if device else None
+            if leaving is not None and not self._selects(where):
+                expected = f"packets from {where} leave by the interface that has it"
+                names = " or ".join(each.name for each in near)
+                found = f"by {leaving.name}; it may be {names}"
+                yield LostRule(pod, expected, found, SEVERAL_INTERFACES)
+
+    def _selects(self, where: IPAddress) -> bool:
+        """Whether a rule chooses a table for what the pod sends."""
+        ranges = (network(each.source) for each in self._rules if each.source and each.table)
+        return contains(ranges, where)
 
     def _of_pod(self, pod: Pod) -> Iterator[LostRule]:
         for where in sorted(pod.addresses, key=str):
@@ -106,9 +133,13 @@ class PodRules:
 
     def _uplink_of(self, where: IPAddress) -> Interface | None:
         """The one network interface whose network has the address, if it is a further one."""
-        found = [
+        found = self._uplinks_near(where)
+        return found[0] if len(found) == 1 else None
+
+    def _uplinks_near(self, where: IPAddress) -> list[Interface]:
+        """The network interfaces whose network has the address."""
+        return [
             each
             for each in self.seen.host.interfaces
             if not each.link.kind and contains(each.networks, where)
         ]
-        return found[0] if len(found) == 1 else None
