@@ -15,6 +15,7 @@ from wirecheck.model.node import Node
     facts=[
         Fact.API,
         Fact.CONTACTS,
+        Fact.DNS,
         Fact.NETNS,
         Fact.PROCESSES,
         Fact.SERVICE_RULES,
@@ -31,19 +32,19 @@ def match_connections(node: Node) -> Findings:
     connection that works, it can also name a wrong line for one that fails.
 
     Except: a difference is inconclusive until a second round shows it again, with nothing
-    concerned changed in between. One connection of each kind is followed on every node, with more
-    than eight nodes 32 in total. If only some backends of a Service are said to be dead, the
-    connection may have gone to another one.
+    concerned changed in between. One connection of each kind and one DNS query each over UDP and
+    TCP are followed on every node, with more than eight nodes 32 in total. If only some backends
+    of a Service are said to be dead, the connection may have gone to another one.
 
     See: https://docs.kernel.org/networking/ip-sysctl.html
          https://kubernetes.io/docs/concepts/services-networking/
     """
     for each in node.made_connections.contradicted:
         yield Finding(
-            each.reached.ref,
+            each.made.ref,
             level=Level.ERROR,
             expected="a path on which the packets arrive: the connection was made",
             found=each.found,
-            concerns=each.reached.concerns,
+            concerns=each.made.concerns,
             names={"trace_arguments": each.trace},
         )

@@ -32,7 +32,7 @@ COUNTED = {
                    "Ip6InHdrErrors", "Ip6InAddrErrors"),
     "source check": ("TcpExtIPReversePathFilter", "IpExtInNoRoutes"),
     "socket": ("TcpOutRsts", "UdpNoPorts", "Udp6NoPorts"),
-    "IPsec policy": ("XfrmInPolBlock", "XfrmOutPolBlock", "XfrmFwdHdrError"),
+    "IPsec": ("XfrmInPolBlock", "XfrmOutPolBlock", "XfrmFwdHdrError"),
 }  # fmt: skip
 """By stage, the counters of which one has to grow."""
 
@@ -93,7 +93,7 @@ def has_account(stage: str, lines: list[str], before: Counted, after: Counted) -
     if "policy DROP of " in line:
         base = line.partition("policy DROP of ")[2].partition(":")[0]
         return f"policy of {base}" in grown
-    kind = stage.partition(" ")[0]
+    kind = "IPsec" if line.startswith("block ") else stage.partition(" ")[0]
     if kind == "neighbour":
         return bool(after.silent)
     if any(_plain(line).endswith(each) for each in grown if each.endswith((" drop", "drop"))):

@@ -104,6 +104,18 @@ def test_one_round_alone_is_inconclusive(rounds: list[tuple[Change, ...]]) -> No
     assert item.unjudged == {f"a finding of {CHECK} that no second round confirms": 2}
 
 
+def test_a_dns_query_that_was_answered_counts_as_well() -> None:
+    rule = "-A FORWARD -p udp -m udp --dport 53 -j DROP"
+    closed = tuple(on(name, with_rules(rule)) for name in ("wc-cp", "wc-w1", "wc-w2"))
+    item = result((listening, *closed), (listening, *closed))
+
+    assert item.outcome is Outcome.ERROR
+    (finding,) = item.findings
+    assert finding.object.part.endswith(" to DNS at 10.96.0.10 over UDP")
+    assert finding.found.endswith(rule)
+    assert "10.96.0.10 --port 53 --protocol udp" in finding.remedy
+
+
 def test_what_changed_meanwhile_explains_it() -> None:
     pods = [each.metadata for each in Snapshot.open(RECORDED / "healthy").api().pods]
     changed = tuple(Changed("Pod", e.name, e.namespace, what="spec") for e in pods)

@@ -189,3 +189,24 @@ def test_a_route_to_the_real_server_that_refuses(traced: Trace) -> None:
     view = traced(WEB, GATEWAY, complete, ipvs(), on("wc-w2", block))
 
     assert (view.result, view.reason) == ("dies", f"the route to {FAR} is blackhole")
+
+
+def test_a_long_listing_may_lack_the_virtual_server(traced: Trace) -> None:
+    """The kernel leaves some out; ipvsadm lists all."""
+    others = "".join(
+        f"TCP  0A60{n // 256:02X}{n % 256:02X}:0051 rr  \n  -> 0AF4020C:1F90      Masq    1      0"
+        "          0         \n"
+        for n in range(60)
+    )
+
+    def saved(document: Document) -> None:
+        text = f"-A -t {DOCUMENTED} -s rr\n-a -t {DOCUMENTED} -r {FAR}:8080 -m -w 1\n"
+        document["commands"]["ipvsadm-save"] = {"argv": [], "status": 0, "output": text}
+
+    cut = traced(WEB, GATEWAY, complete, ipvs(others))
+    whole = traced(WEB, GATEWAY, complete, ipvs(others), on("wc-w2", saved))
+
+    assert cut.result == "cannot be decided"
+    assert cut.paths[0].decisive is not None
+    assert cut.paths[0].decisive.lines == ["/proc/net/ip_vs may not list all virtual servers"]
+    assert [each.there.arrives_as for each in whole.paths] == [f"tcp 10.244.2.8 > {FAR}:8080"]

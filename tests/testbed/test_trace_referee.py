@@ -97,7 +97,7 @@ XfrmInPolBlock          \t0
         ("forward", "nftables table ip t: chain c: ip daddr 10.244.1.2 drop", "packets 4",
          "packets 5"),
         ("routing", "blackhole", "1 64 5", "1 64 6"),
-        ("IPsec policy", "block", "\t0", "\t1"),
+        ("forward", "block fwd 10.244.1.2/32 to 10.244.1.3/32", "\t0", "\t1"),
         ("neighbour on cni0", "", "lladdr 02:00:00:00:00:01 REACHABLE", " FAILED"),
     ],
 )  # fmt: skip

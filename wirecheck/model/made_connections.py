@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import address
-from wirecheck.catalogue.findings import NotApplicable
+from wirecheck.api_index.pod import Pod
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.model.path_world import path_nodes
-from wirecheck.node.reach import NodeReach, Reached
+from wirecheck.node.dns import NodeDns
+from wirecheck.node.reach import NodeReach
 from wirecheck.node.seen import NodeSeen
 from wirecheck.paths.answer import Path, paths
 from wirecheck.paths.ends import Destination, NoSuchEndError
@@ -31,13 +34,32 @@ UNREAD = "it was recorded before the trace had what decides about packets"
 
 
 @dataclass(frozen=True)
+class Made:
+    """A connection that was made, or a DNS query that was answered."""
+
+    ref: Ref
+    source: Pod | None
+    """None for the node itself."""
+    to: Destination
+    concerns: tuple[Ref, ...]
+
+    def arguments(self, node: str) -> str:
+        """The arguments of `wirecheck trace` for it."""
+        pod, to = self.source, self.to
+        source = f"pod/{pod.namespace}/{pod.name}" if pod else f"node/{node}"
+        return shlex.join(
+            [source, str(to.address), "--port", str(to.port), "--protocol", to.protocol]
+        )
+
+
+@dataclass(frozen=True)
 class Contradiction:
     """A connection that was made although the trace says that its packets die."""
 
-    reached: Reached
+    made: Made
     path: Path
     trace: str
-    """The arguments of `wirecheck trace` for it."""
+    """The arguments of `wirecheck trace`."""
 
     @property
     def found(self) -> str:
@@ -58,6 +80,7 @@ class MadeConnections:
 
     seen: NodeSeen
     reach: NodeReach
+    dns: NodeDns
 
     @property
     def contradicted(self) -> Iterator[Contradiction]:
@@ -74,7 +97,7 @@ class MadeConnections:
                 why = next(e.reason for e in branches if e.result is Result.UNDECIDED)
             decided += bool(known)
             if known and all(path.result is Result.DIES for path in branches):
-                yield Contradiction(each, branches[0], _arguments(self.seen.name, each))
+                yield Contradiction(each, branches[0], each.arguments(self.seen.name))
         if not decided:
             raise NotApplicable(f"where packets end cannot be decided: {shortened(why, LONGEST)}")
 
@@ -101,33 +124,49 @@ class MadeConnections:
         return sum(each < self.seen.name for each in self.seen.cluster.nodes)
 
     @cached_property
-    def _followed(self) -> Sequence[Reached]:
+    def _followed(self) -> Sequence[Made]:
         """One connection of each purpose; beyond the limit each node follows others of them."""
-        found: dict[str, Reached] = {}
-        for contact in self.seen.facts.contacts or ():
-            if contact.purpose in found or not contact.tries or contact.made != contact.times:
-                continue
-            reached = self.reach.reached(contact)
-            if not reached.is_answered_here:
-                found[contact.purpose] = reached
+        found = self._connections
+        for transport in ("tcp", "udp"):
+            if query := self._answered(transport):
+                found[f"dns {transport}"] = query
         ordered = [found[name] for name in sorted(found)]
         most = max(LEAST_OF_NODE, MOST_OF_RUN // self._nodes)
         start = self._place * most % max(len(ordered), 1)
         return [*ordered[start:], *ordered[:start]][:most]
 
+    @property
+    def _connections(self) -> dict[str, Made]:
+        found: dict[str, Made] = {}
+        for contact in self.seen.facts.contacts or ():
+            if contact.purpose in found or not contact.tries or contact.made != contact.times:
+                continue
+            reached = self.reach.reached(contact)
+            if not reached.is_answered_here:
+                to = _destination(contact.address, contact.port, "tcp")
+                found[contact.purpose] = Made(reached.ref, reached.source, to, reached.concerns)
+        return found
 
-def _branches(world: World, node: str, made: Reached) -> tuple[Path, ...]:
+    def _answered(self, transport: str) -> Made | None:
+        """The first DNS query of a pod that got a response."""
+        with suppress(NotApplicable, FactMissingError):
+            for pod, lookup in self.dns.pod_lookups(transport):
+                if not lookup.is_unanswered:
+                    part = f"from {pod.namespace}/{pod.name} to DNS {lookup.via}"
+                    to = _destination(lookup.probe.server, lookup.probe.port, transport)
+                    return Made(self.seen.part(part), pod, to, (pod.ref, *lookup.concerns))
+        return None
+
+
+def _destination(where: str, port: int, protocol: str) -> Destination:
+    return Destination(where, address(where), port, protocol)
+
+
+def _branches(world: World, node: str, made: Made) -> tuple[Path, ...]:
     """Every branch of the connection's path; none where it is not known how it begins."""
-    contact = made.contact
-    to = Destination(contact.address, address(contact.address), contact.port, "tcp")
+    to = made.to
     try:
         start = from_pod(world, made.source, to) if made.source else from_node(world, node, to)
     except NoSuchEndError:
         return ()
     return () if isinstance(start, str) else paths(world, start)
-
-
-def _arguments(node: str, made: Reached) -> str:
-    pod, contact = made.source, made.contact
-    source = f"pod/{pod.namespace}/{pod.name}" if pod else f"node/{node}"
-    return shlex.join([source, contact.address, "--port", str(contact.port)])

@@ -578,7 +578,7 @@ class Node:
     @property
     def made_connections(self) -> MadeConnections:
         """The connections that were made, as the trace follows them."""
-        return MadeConnections(self.seen, self.reach)
+        return MadeConnections(self.seen, self.reach, self.dns)
 
     def why_restricted(self, connection: Reached) -> str:
         """Return why a failure of the connection proves nothing; empty if it does.

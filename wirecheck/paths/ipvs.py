@@ -8,32 +8,28 @@ packet has, and sends it like a packet of the node: through OUTPUT and POSTROUTI
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 from wirecheck.addresses import address
 from wirecheck.parse.errors import ParseError
-from wirecheck.parse.ipvs import RealServer, VirtualServer, parse_ip_vs
-from wirecheck.parse.ipvsadm import parse_ipvsadm_save
+from wirecheck.parse.ipvs import RealServer, VirtualServer
 from wirecheck.paths.journey import Journey, Translation
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place
 from wirecheck.paths.source_check import setting
+from wirecheck.paths.virtual_servers import IP_VS
 
 STAGE = "IPVS"
-IP_VS, SAVED = "/proc/net/ip_vs", "ipvsadm-save"
-BY_MARK = ("FWM ", "-A -f ")
 DEVICE = "kube-ipvs0"
 AT_INPUT, AT_OUTPUT = 99, -98
 """NF_IP_PRI_NAT_SRC - 1 and NF_IP_PRI_NAT_DST + 2: chains of lower priorities come first."""
 CONNTRACK = "net/ipv4/vs/conntrack"
-PAGE = 4096
-"""Of a longer /proc/net/ip_vs the kernel can leave virtual servers out (ip_vs_info_seq_start)."""
 
 
 def has_virtual_servers(place: Place, packet: Segment) -> bool:
     """Whether IPVS may take the packet: it has virtual servers, and it is a first packet."""
-    return place.is_host and not packet.is_answer and bool(_listing(place).strip())
+    return place.is_host and not packet.is_answer and place.machine.virtual_servers.are_there
 
 
 def scheduled(journey: Journey) -> Iterator[Journey]:
@@ -97,31 +93,14 @@ def _server_of(place: Place, packet: Segment) -> VirtualServer | str | None:
 
     Raises ParseError if the listing is malformed.
     """
-    text = _listing(place)
-    by_mark = next((line for line in text.splitlines() if line.startswith(BY_MARK)), "")
-    if by_mark:
-        return by_mark.strip()
+    servers = place.machine.virtual_servers
+    if servers.by_mark:
+        return servers.by_mark
     wanted = (packet.protocol, str(packet.destination), packet.port)
-    for each in _servers(place):
-        if (each.protocol, each.address, each.port) == wanted:
-            return each
-    is_cut = not _saved(place) and len(text) > PAGE and _is_bound(place, packet)
+    if found := servers.by_frontend.get(wanted):
+        return found
+    is_cut = servers.may_lack_some and _is_bound(place, packet)
     return f"{IP_VS} may not list all virtual servers" if is_cut else None
-
-
-def _servers(place: Place) -> Sequence[VirtualServer]:
-    saved = _saved(place)
-    return parse_ipvsadm_save(saved) if saved else parse_ip_vs(_listing(place))
-
-
-def _listing(place: Place) -> str:
-    return _saved(place) or place.machine.seen.files.get(IP_VS, "")
-
-
-def _saved(place: Place) -> str:
-    """The output of ipvsadm, which many nodes do not have."""
-    record = place.machine.seen.facts.commands.get(SAVED)
-    return record.output if record is not None and record.is_whole else ""
 
 
 def _is_bound(place: Place, packet: Segment) -> bool:

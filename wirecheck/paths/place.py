@@ -21,6 +21,7 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.paths.hooks import Hooks
 from wirecheck.paths.link_tables import LinkTables
 from wirecheck.paths.pod_hooks import PodHooks
+from wirecheck.paths.virtual_servers import VirtualServers
 from wirecheck.snapshot.netns import Link, Route
 
 THE_NODE = "the node"
@@ -38,6 +39,11 @@ class Machine:
     def cilium(self) -> CiliumServices:
         """What Cilium's eBPF maps of the node do with connections to Services."""
         return CiliumServices(self.seen, PodPrograms(self.seen, self.namespaces))
+
+    @cached_property
+    def virtual_servers(self) -> VirtualServers:
+        """The virtual servers of IPVS."""
+        return VirtualServers(self.seen)
 
     @cached_property
     def places(self) -> Mapping[int, Place]:
