@@ -67,7 +67,8 @@ class _Seen:
         """The addresses of no pod that policies of the same namespace tell apart."""
         own = self.policy.metadata.namespace
         policies = self.expected.api.network_policies
-        return outsides(each for each in policies if each.metadata.namespace == own)
+        same = (each for each in policies if each.metadata.namespace == own)
+        return outsides(same, self.expected.api.other_policies)
 
     @cached_property
     def selected(self) -> Sequence[PodClass]:
@@ -146,5 +147,5 @@ def _meaning(reach: Reach) -> Meaning:
     doubtful, denied = reach.doubtful_ports, reach.denied_ports
     reasons = [each.reason for each in reach.allowed]
     reasons += [each.reason for each in reach.doubts if each.ports & doubtful]
-    reasons += [f"isolated by {', '.join(reach.isolated_by)}"] if denied else []
+    reasons += list(reach.reasons_of_denial) if denied else []
     return reach.allowed_ports, denied, doubtful, tuple(dict.fromkeys(reasons))

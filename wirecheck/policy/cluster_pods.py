@@ -77,7 +77,9 @@ class ClusterPods:
         """Whether a policy isolates the pods for the direction, or may do so."""
         isolation = self.expected.isolation
         return bool(
-            isolation.selecting(subject, direction) or isolation.beside(subject, direction)[0]
+            isolation.selecting(subject, direction)
+            or isolation.beside(subject, direction)[0]
+            or self.expected.tiers_of(subject, direction)
         )
 
     def one_way(self, subject: PodClass, direction: Direction, other: Peer) -> Reach:

@@ -23,6 +23,7 @@ from wirecheck.policy.reach import (
 )
 from wirecheck.policy.rules import HOST_NETWORK, Namespaces, Rule, rules_of
 from wirecheck.policy.selection import Match
+from wirecheck.policy.tiers import Selected, Tiers
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 
@@ -89,16 +90,39 @@ class ExpectedPolicies:
         """The ports that the policies of the subject allow, whatever those of `other` say."""
         selecting = self.isolation.selecting(subject, direction)
         beside, blocks = self.isolation.beside(subject, direction)
-        if not selecting and not beside:
+        tiers = self.tiers_of(subject, direction)
+        if not selecting and not beside and not tiers:
             return EVERYTHING
         target = subject if direction is Direction.INGRESS else other
         named = target.named_ports if isinstance(target, PodClass) else None
-        names = tuple(each.metadata.name for each, _ in selecting)
+        names = (
+            *(each.metadata.name for each, _ in selecting),
+            *((each.kind, each.metadata.name) for each, _ in tiers),
+        )
         key = (subject.namespace, direction, subject.on_host_network, beside, names, other, named)
         if key not in self._reaches:
             reach = self._of_policies(selecting, subject, direction, other)
+            if tiers:
+                reach = self._tiers.around(reach, tiers, direction, other, target)
             self._reaches[key] = with_doubt(reach, beside, of_all=blocks) if beside else reach
         return self._reaches[key]
+
+    def tiers_of(self, subject: PodClass, direction: Direction) -> Selected:
+        """The admin policies that select the pods for the direction, or may do so."""
+        key = (subject, direction)
+        if key not in self._selected:
+            self._selected[key] = self._tiers.selecting(subject, direction)
+        return self._selected[key]
+
+    @cached_property
+    def _selected(self) -> dict[tuple[PodClass, Direction], Selected]:
+        return {}
+
+    @cached_property
+    def _tiers(self) -> Tiers:
+        addresses = ({":" in each.ip for each in pod.status.pod_ips} for pod in self.api.pods)
+        is_dual = any(len(each) > 1 for each in addresses)
+        return Tiers(tuple(self.api.other_policies), self.namespaces, is_dual)
 
     def _of_policies(
         self, selecting: Selecting, subject: PodClass, direction: Direction, other: Peer

@@ -105,6 +105,7 @@ class Isolation:
         found = sorted(
             (direction not in each.directions, name_of_other(each))
             for each in self._policies.others_selecting(_as_object(subject))
+            if each.admin is None
         )
         if not found:
             return "", False

@@ -11,7 +11,9 @@ from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.pod import Pod
 from wirecheck.policy.blocks import Block, BlockMap, block_of
 from wirecheck.policy.selection import keys_of
+from wirecheck.snapshot.objects.admin_rules import AdminRule
 from wirecheck.snapshot.objects.network_policy import (
+    IpBlock,
     LabelSelector,
     NetworkPolicyObject,
     PolicyPeer,
@@ -74,16 +76,19 @@ class Vocabulary:
         yield from (each.spec.pod_selector for each in self.policies)
         yield from (each.pod_selector for each in peers_of(self.policies))
         yield from (choice.pods for each in self.others for choice in each.choices)
+        yield from (peer.pods for rule in admin_rules(self.others) for peer in rule.peers)
 
     @cached_property
     def port_names(self) -> frozenset[str]:
         """The names of ports that a rule has."""
-        return frozenset(p.port for p in _ports_of(self.policies) if isinstance(p.port, str))
+        own = {p.port for p in _ports_of(self.policies) if isinstance(p.port, str)}
+        rules = admin_rules(self.others)
+        return frozenset(own.union(p.name for rule in rules for p in rule.ports or () if p.name))
 
     @cached_property
     def block_map(self) -> BlockMap:
         """The addresses that the ipBlocks cover."""
-        return BlockMap(blocks_of(self.policies))
+        return BlockMap((*blocks_of(self.policies), *networks_of(self.others)))
 
     def class_of(self, pod: Pod) -> PodClass:
         """The class of the pod."""
@@ -106,9 +111,25 @@ def is_peer(pod: Pod) -> bool:
     return pod.is_running and bool(pod.addresses)
 
 
-def outsides(policies: Iterable[NetworkPolicyObject]) -> Mapping[Outside, list[IPNetwork]]:
+def outsides(
+    policies: Iterable[NetworkPolicyObject], others: Iterable[OtherPolicyObject] = ()
+) -> Mapping[Outside, list[IPNetwork]]:
     """The addresses that the ipBlocks of these policies tell apart, with their ranges."""
-    return {Outside(key): ranges for key, ranges in BlockMap(blocks_of(policies)).areas.items()}
+    blocks = BlockMap((*blocks_of(policies), *networks_of(others)))
+    return {Outside(key): ranges for key, ranges in blocks.areas.items()}
+
+
+def admin_rules(policies: Iterable[OtherPolicyObject]) -> Iterator[AdminRule]:
+    """The rules of admin policies, as far as they are known."""
+    for each in policies:
+        if each.admin is not None:
+            yield from (*each.admin.ingress, *each.admin.egress)
+
+
+def networks_of(policies: Iterable[OtherPolicyObject]) -> tuple[Block, ...]:
+    """The networks that rules of admin policies name, each once."""
+    texts = (text for e in admin_rules(policies) for peer in e.peers for text in peer.networks)
+    return tuple(block_of(IpBlock(text)) for text in dict.fromkeys(texts))
 
 
 def blocks_of(policies: Iterable[NetworkPolicyObject]) -> tuple[Block, ...]:

@@ -98,7 +98,8 @@ class Preview:
     def outsides(self) -> Mapping[Outside, list[IPNetwork]]:
         """The addresses of no pod that the policies of the same namespaces tell apart."""
         spaces = {each.metadata.namespace for each in self.applied}
-        return outsides(e for e in self._vocabulary.policies if e.metadata.namespace in spaces)
+        own = (e for e in self._vocabulary.policies if e.metadata.namespace in spaces)
+        return outsides(own, self._vocabulary.others)
 
     def selected(self, policy: NetworkPolicyObject) -> Sequence[PodClass]:
         """The classes of pods that a policy of the manifest selects."""
@@ -171,7 +172,7 @@ def effect_of(before: Reach, after: Reach) -> Effect:
     cut = after.denied_ports - before.denied_ports
     unclear = after.doubtful_ports - before.doubtful_ports
     reasons = [each.reason for each in after.allowed if each.ports & possible]
-    reasons += [f"isolated by {', '.join(after.isolated_by)}"] if cut else []
+    reasons += list(after.reasons_of_denial) if cut else []
     reasons += [each.reason for each in after.doubts if each.ports & unclear]
     return Effect(possible, cut, unclear, tuple(dict.fromkeys(reasons)))
 

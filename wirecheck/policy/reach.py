@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +48,8 @@ class Reach:
     doubts: tuple[Part, ...] = ()
     isolated_by: tuple[str, ...] = ()
     """The policies that isolate one of the two ends: `NetworkPolicy shop/deny (ingress)`."""
+    denied: tuple[Part, ...] = ()
+    """Those of the denied ports that rules of admin policies deny."""
 
     @property
     def allowed_ports(self) -> PortSet:
@@ -62,9 +64,16 @@ class Reach:
         return (self.allowed_ports | union(self.doubts)).complement
 
     @property
+    def reasons_of_denial(self) -> Iterator[str]:
+        """The rules that deny ports, and the policies that isolate an end."""
+        yield from (each.reason for each in self.denied)
+        if self.isolated_by:
+            yield f"isolated by {', '.join(self.isolated_by)}"
+
+    @property
     def is_open(self) -> bool:
         """Whether no policy has a say."""
-        return not self.isolated_by and not self.doubts
+        return not (self.isolated_by or self.doubts or self.denied)
 
     def answer(self, protocol: str, port: int) -> Answer:
         """What it means for a connection to one port."""
@@ -73,6 +82,7 @@ class Reach:
         for parts, decision in (
             (self.allowed, Decision.ALLOWED),
             (self.doubts, Decision.INCONCLUSIVE),
+            (self.denied, Decision.DENIED),
         ):
             for each in parts:
                 if each.ports.has(protocol, port):
@@ -115,7 +125,7 @@ def both(egress: Reach, ingress: Reach) -> Reach:
         if (left := (each.ports & _possible(one, other)) - sure)
     ]
     isolated_by = tuple(dict.fromkeys((*egress.isolated_by, *ingress.isolated_by)))
-    return Reach(allowed, tuple(doubts), isolated_by)
+    return Reach(allowed, tuple(doubts), isolated_by, (*egress.denied, *ingress.denied))
 
 
 def _possible(one: Reach, other: Reach) -> PortSet:
@@ -134,4 +144,4 @@ def with_doubt(reach: Reach, reason: str, *, of_all: bool) -> Reach:
     doubt = Part(ALL_PORTS, reason)
     if of_all:
         return Reach((), (doubt,), reach.isolated_by)
-    return Reach(reach.allowed, (*reach.doubts, doubt), reach.isolated_by)
+    return Reach(reach.allowed, (*reach.doubts, doubt), reach.isolated_by, reach.denied)

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from wirecheck.api_index.policies import ABSENT, READ, UNREADABLE
+from wirecheck.collect.api.admin_policies import admin_spec
 from wirecheck.collect.api.blocking_policies import can_block
 from wirecheck.collect.api.connection import Connection
 from wirecheck.collect.api.errors import ApiError, ApiStatusError
@@ -49,6 +50,7 @@ GROUPS: Mapping[str, Mapping[str, str]] = {
 """By API group: the kind of each resource. A cluster has the groups of its network plugin."""
 
 
+OF_ADMINS = "policy.networking.k8s.io"
 CALICO_KINDS = frozenset(GROUPS["crd.projectcalico.org"].values())
 CILIUM_KINDS = frozenset(GROUPS["cilium.io"].values())
 
@@ -165,7 +167,10 @@ def projected_policy(raw: RawPolicy, group: str, kind: str) -> OtherPolicyObject
     directions = {
         each for spec in specs for each in _directions(spec, group) if can_block(spec, group, each)
     }
-    return OtherPolicyObject(raw.metadata, kind, choices, sorted(directions))
+    admin = admin_spec(specs[0], kind) if group == OF_ADMINS and len(specs) == 1 else None
+    if any(each.is_partial for each in choices):
+        admin = None
+    return OtherPolicyObject(raw.metadata, kind, choices, sorted(directions), admin)
 
 
 def _listed(specs: Any) -> Sequence[Any]:

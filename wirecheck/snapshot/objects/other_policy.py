@@ -1,11 +1,12 @@
 """A policy of another kind than NetworkPolicy, reduced to the pods that it selects.
 
 Cilium, Calico, Antrea and Kubernetes' admin policies write their selectors differently. Reading
-brings them into one form, and drops the rules.
+brings them into one form. Only the rules of admin policies are kept.
 """
 
 from __future__ import annotations
 
+from wirecheck.snapshot.objects.admin_rules import AdminSpec
 from wirecheck.snapshot.objects.metadata import ApiStruct, Metadata
 from wirecheck.snapshot.objects.network_policy import LabelSelector
 
@@ -26,3 +27,6 @@ class OtherPolicyObject(ApiStruct, frozen=True):
     choices: list[PodChoice] = []
     directions: list[str] = []
     """Ingress, Egress: the traffic that it can block."""
+    admin: AdminSpec | None = None
+    """The rules of an admin policy; None for other kinds, if a part of it was not recognised, and
+    in recordings of older versions."""
