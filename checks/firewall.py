@@ -55,15 +55,33 @@ MIXED = (
 )
 
 
-def _dropped(part: Ref, each: Dropped, *, expected: str) -> Finding:
+def _dropped(part: Ref, each: Dropped, *, expected: str, level: Level = Level.FAIL) -> Finding:
     return Finding(
         part,
         expected=expected,
+        level=level,
         found=each.found,
         evidence=[each.rule],
         inconclusive=each.inconclusive,
         remedy=IN_TABLE if each.table else MIXED if each.is_mixed else "",
         names={"variant": each.other_variant, "table": each.table},
+    )
+
+
+def _of_tunnel(node: Node, device: str, refused: Dropped) -> Finding:
+    port = refused.packet.port
+    what = f"UDP port {port}" if port else "protocol 4 (IPIP)"
+    is_sent = refused.packet.is_sent
+    return Finding(
+        node.part(f"{'OUTPUT' if is_sent else 'INPUT'} of {device}"),
+        expected=f"the node sends to {what} of other nodes"
+        if is_sent
+        else f"the node accepts {what} from other nodes",
+        found=refused.found,
+        evidence=[refused.rule],
+        inconclusive=refused.inconclusive,
+        remedy=ON_ARRIVAL,
+        names={"what": what, "table": refused.table or "ip filter"},
     )
 
 
@@ -75,6 +93,9 @@ def forwards_pods(node: Node) -> Findings:
     accepts them, packets of pods never leave the node. With VXLAN, Geneve, WireGuard and IPIP, they
     arrive in packets to the node itself, and leave in packets of the node itself: the chains INPUT
     and OUTPUT must accept these. Rules of the tables raw, mangle and security drop packets as well.
+
+    It is a warning if no client outside the cluster reaches pods through the node, although node
+    ports or external addresses are open there.
 
     Except: only packets that are dropped in any case count. Rules for some ports, sets or single
     pods do not. At most eight other nodes are tried. Where nodes have no pod ranges, a pod that no
@@ -88,24 +109,15 @@ def forwards_pods(node: Node) -> Findings:
          https://github.com/flannel-io/flannel/issues/1450
     """
     for device, refused in node.tunnel_packets.refused:
-        port = refused.packet.port
-        what = f"UDP port {port}" if port else "protocol 4 (IPIP)"
-        is_sent = refused.packet.is_sent
-        yield Finding(
-            node.part(f"{'OUTPUT' if is_sent else 'INPUT'} of {device.name}"),
-            expected=f"the node sends to {what} of other nodes"
-            if is_sent
-            else f"the node accepts {what} from other nodes",
-            found=refused.found,
-            evidence=[refused.rule],
-            inconclusive=refused.inconclusive,
-            remedy=ON_ARRIVAL,
-            names={"what": what, "table": refused.table or "ip filter"},
-        )
+        yield _of_tunnel(node, device.name, refused)
     for each in node.firewall.dropped(node.firewall.packets.between_pods):
         yield _dropped(
             node.part(f"FORWARD {each.what}"), each, expected="connections are forwarded"
         )
+    for each in node.firewall.dropped_from_outside:
+        part = node.part(f"FORWARD from clients outside, IPv{each.packet.source.version}")
+        wanted = "clients of node ports and load balancers reach pods through the node"
+        yield _dropped(part, each, expected=wanted, level=Level.WARN)
     for table in node.firewall.unread_filters:
         yield Finding(
             node.part(f"nftables table {table}"),

@@ -8,6 +8,7 @@ from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.model.cluster import Cluster
 from wirecheck.model.node import Node
 from wirecheck.node.dataplane import Dataplane, NamedCommon, NamedDifference
+from wirecheck.node.shadow_doubts import Shadow
 
 RULES = (Fact.API, Fact.SERVICE_RULES, Fact.KUBE_PROXY)
 RULES_AND_MAPS = (*RULES, Fact.EBPF_MAPS)
@@ -86,6 +87,17 @@ def _decided(node: Node, rules: Dataplane) -> Findings:
             found="not known for any frontend",
             inconclusive=ALL_UNKNOWN,
         )
+
+
+def _shadow(each: Shadow, remedy: str = "") -> Finding:
+    return Finding(
+        each.ref,
+        expected=each.expected,
+        found=each.found,
+        evidence=each.evidence,
+        concerns=each.concerns,
+        remedy=remedy,
+    )
 
 
 def _of_pods(node: Node, rules: Dataplane | None = None) -> Findings:
@@ -211,14 +223,7 @@ def not_shadowed(node: Node) -> Findings:
          https://kubernetes.io/docs/concepts/services-networking/service/
          https://github.com/containernetworking/plugins/pull/1210
     """
-    for each in node.shadowed:
-        yield Finding(
-            each.ref,
-            expected=each.expected,
-            found=each.found,
-            evidence=each.evidence,
-            concerns=each.concerns,
-        )
+    yield from map(_shadow, node.shadowed)
     yield from _decided(node, node.kube_proxy_rules)
     for doubt in node.shadow_doubts:
         yield Finding(
@@ -247,14 +252,17 @@ def refused_or_dropped(node: Node) -> Findings:
          https://github.com/kubernetes/kubernetes/issues/48370
     """
     for each in node.dataplane.of(Kind.VERDICT):
-        yield Finding(
-            each,
-            expected=each.expected,
-            found=each.found,
-            evidence=each.evidence,
-            level=Level.WARN if each.by_mark else Level.FAIL,
-            remedy=POLICY if each.by_mark else _remedy(each),
-        )
+        if each.by_mark or not each.third_party:
+            yield Finding(
+                each,
+                expected=each.expected,
+                found=each.found,
+                evidence=each.evidence,
+                level=Level.WARN if each.by_mark else Level.FAIL,
+                remedy=POLICY if each.by_mark else _remedy(each),
+            )
+    for shadow in node.verdicts_of_others:
+        yield _shadow(shadow, ANOTHER)
     yield from _of_pods(node)
 
 

@@ -534,3 +534,55 @@ def test_rules_of_the_nft_variant_beside_kubernetes_legacy_rules_warn(small, rul
 
     found = small.findings("firewall.single_iptables_variant")
     assert [each.found for each in found] == [f"{number} rules"] * bool(number)
+
+
+OUTSIDE = "FORWARD from clients outside, IPv4"
+UPLINK = "-A FORWARD -i ens3 -j DROP"
+
+
+def open_a_node_port(small: SmallCluster) -> None:
+    spec = small.api["services"][1]["spec"]
+    spec["type"] = "NodePort"
+    spec["ports"][1]["nodePort"] = 30053
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_found"),
+    [
+        ([UPLINK], True),
+        (["-A FORWARD -i ens3 -o cni0 -j REJECT --reject-with icmp-port-unreachable"], True),
+        (["-A FORWARD -i ens3 -o docker0 -j DROP"], False),
+        (["-A FORWARD -i flannel.2 -j DROP"], False),
+        # A rule for the port of a Service's endpoint accepts some clients.
+        (
+            ["-A FORWARD -i ens3 -p tcp -m tcp --dport 53 -j ACCEPT", UPLINK],
+            False,
+        ),
+        (
+            ["-A FORWARD -i ens3 -p tcp -m tcp --dport 22 -j ACCEPT", UPLINK],
+            True,
+        ),
+        (
+            ["-A FORWARD -m mark --mark 0x4000/0x4000 -j ACCEPT", UPLINK],
+            False,
+        ),
+        (["-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT", UPLINK], False),
+        # A ban of addresses is listed as such, and what concerns all pods is a failure.
+        (["-A FORWARD ! -s 10.0.0.0/8 -j DROP"], False),
+        (["-A FORWARD -j DROP"], False),
+    ],
+)
+def test_clients_outside_that_reach_no_pod_are_a_warning(small, rules, *, is_found):
+    open_a_node_port(small)
+    first(small, *rules)
+
+    found = [e for e in small.findings("firewall.forwards_pods") if e.subject.part == OUTSIDE]
+    assert [(each.level, each.evidence) for each in found] == (
+        [(Level.WARN, (rules[-1],))] if is_found else []
+    )
+
+
+def test_without_a_port_for_clients_outside_their_packets_do_not_matter(small):
+    first(small, UPLINK)
+
+    assert small.findings("firewall.forwards_pods") == []

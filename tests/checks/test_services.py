@@ -628,3 +628,17 @@ def test_a_rule_that_accepts_some_clients_before_all_services_is_one_finding(nod
 def test_firewalls_of_containers_may_accept_what_a_service_would_refuse(node):
     """Podman accepts in FORWARD all that its containers send, also to limited load balancers."""
     assert failing(before_all(node, "filter", "-A FORWARD -s 10.88.0.0/16 -j ACCEPT")) == {}
+
+
+def test_a_rule_that_exempts_all_cluster_ips_from_nat_is_one_finding(node):
+    rule = "-A PREROUTING -d 10.96.0.0/12 -j CT --notrack"
+    text = rules(node)
+    declared = "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+    end = "COMMIT\n# Completed on Mon Nov 23 02:36:05 2026\n"
+    found = failing(with_output(node, "iptables-nft-save", f"{text}{declared}{rule}\n{end}"))
+
+    (finding,) = found["services.refused_or_dropped"]
+    assert finding.evidence == (rule,)
+    assert finding.level is Level.FAIL
+    assert "frontends of" in finding.found
+    assert "exempt from NAT" in finding.found

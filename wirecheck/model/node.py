@@ -15,6 +15,7 @@ from wirecheck.api_index.dns_lookup import Lookup
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
+from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.model.made_connections import MadeConnections
 from wirecheck.network.plugin import CniPlugin
@@ -73,7 +74,13 @@ from wirecheck.node.routing_rules import RoutingRules
 from wirecheck.node.seen import NodeSeen
 from wirecheck.node.service_dataplanes import ServiceDataplanes
 from wirecheck.node.service_proxy import ServiceProxy
-from wirecheck.node.shadow_doubts import Shadow, ShadowDoubt, shadow_doubts, shadowed
+from wirecheck.node.shadow_doubts import (
+    Shadow,
+    ShadowDoubt,
+    once_for_each_rule,
+    shadow_doubts,
+    shadowed,
+)
 from wirecheck.node.source_bans import SourceBans
 from wirecheck.node.tunnel_packets import TunnelPackets
 from wirecheck.node.unsupported_maps import UnsupportedMaps
@@ -537,6 +544,13 @@ class Node:
     def shadowed(self) -> Iterator[Shadow]:
         """Frontends that third-party rules handle."""
         return shadowed(self.seen, self.kube_proxy_rules)
+
+    @property
+    def verdicts_of_others(self) -> Iterator[Shadow]:
+        """Frontends whose connections third-party rules end, refuse or accept too early."""
+        found = self.dataplane.of(Kind.VERDICT)
+        of_others = (each for each in found if each.third_party and not each.by_mark)
+        return once_for_each_rule(self.seen, of_others)
 
     @property
     def shadow_doubts(self) -> Iterator[ShadowDoubt]:

@@ -46,6 +46,7 @@ READ = frozenset(
 PREROUTING = "PREROUTING"
 BY_SOURCE = (" -s ", " -i ", " saddr ", " iifname ", " iif ", " --match-set ")
 """Conditions of iptables and nftables on where a packet comes from."""
+OF_SOURCES = (" -s ", " saddr ", " --match-set ")
 FURTHER_HOOKS = {
     "forward": ("prerouting", "postrouting"),
     "input": ("prerouting",),
@@ -152,6 +153,25 @@ class Firewall:
             for family, known in self.forward_chains.items()
         }
         return self._refused(packets, chains, self._around_filter)
+
+    @property
+    def dropped_from_outside(self) -> Iterator[Dropped]:
+        """What clients outside the cluster send to pods, if all of it is dropped, by family.
+
+        Without what a rule refuses by its source, which firewall.source_bans lists, and without
+        rules that refuse packets between pods as well.
+        """
+        known = {each.rule for each in self.dropped(self.packets.between_pods)}
+        here = self.seen.cluster.service_index.backends_by_node.get(self.seen.name, ())
+        ports = sorted({each.port for each in here})
+        for family in (4, 6):
+            sent = [each for each in self.packets.from_outside if each.source.version == family]
+            dropped = list(self.dropped(("from outside", each) for each in sent))
+            is_ban = any(word in each.rule for each in dropped for word in OF_SOURCES)
+            if len(dropped) < len(sent) or is_ban or {each.rule for each in dropped} <= known:
+                continue
+            if not self.accepts_further_ports("forward", sent[0], ports):
+                yield dropped[0]
 
     def refused_at(
         self, hook: str, packets: Iterator[tuple[str, ForwardedPacket]]

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from wirecheck.addresses import IPAddress, IPNetwork, contains, network
+from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
 from wirecheck.api_index.network_policy import ingress_policy_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
+from wirecheck.snapshot.objects.service import ServiceObject
+
+CLIENTS = tuple(
+    map(address, ("8.8.8.8", "193.0.6.139", "2001:4860:4860::8888", "2001:67c:2e8:22::c100:68b"))
+)
+"""Public addresses of two networks, which stand for clients; nothing is sent there."""
 
 MOST_PEERS = 8
 """Rules for pods name their whole network, not one node: a few nodes represent all."""
@@ -78,6 +84,23 @@ class PodPackets:
         return found
 
     @property
+    def from_outside(self) -> Iterator[ForwardedPacket]:
+        """From clients outside the cluster to a pod here, if any Service lets them in.
+
+        Such a packet was translated before, and may have kube-proxy's mark.
+        """
+        if not any(map(_is_open, self.seen.cluster.services.values())):
+            return
+        routing = self.routes.routing
+        for client in CLIENTS:
+            pod = self._pods_address(client)
+            route = routing.route_to(client)
+            device = routing.device_of(route) if route else None
+            if pod is not None and device is not None:
+                way = (device.name, self._bridge(pod))
+                yield ForwardedPacket(client, pod, *way, is_marked=True)
+
+    @property
     def to_dns(self) -> Iterator[tuple[str, ForwardedPacket]]:
         """From pods here to each DNS replica.
 
@@ -96,18 +119,18 @@ class PodPackets:
         for replica in self.seen.cluster.dns.replicas:
             if replica.on_host_network:
                 continue
-            for address in sorted(replica.addresses, key=str):
-                source = self._pods_address(address)
+            for where in sorted(replica.addresses, key=str):
+                source = self._pods_address(where)
                 if source is None:
                     continue
-                route = routing.route_to(address)
+                route = routing.route_to(where)
                 device = routing.device_of(route) if route else None
                 for protocol in ("udp", "tcp"):
                     yield (
                         f"DNS over {protocol.upper()}",
                         ForwardedPacket(
                             source,
-                            address,
+                            where,
                             self._bridge(source),
                             device.name if device else "",
                             protocol,
@@ -133,6 +156,12 @@ class PodPackets:
             if each.is_bridge and contains(each.networks, address):
                 return each.name
         return ""
+
+
+def _is_open(service: ServiceObject) -> bool:
+    """Whether clients outside the cluster may reach the Service."""
+    spec = service.spec
+    return bool(spec.external_ips) or any(each.node_port for each in spec.ports)
 
 
 def _sample(range_: IPNetwork) -> IPAddress:

@@ -51,7 +51,7 @@ class ShadowDoubt:
 
 @dataclass(frozen=True)
 class Shadow:
-    """Connections to one frontend, or to all those that one rule takes."""
+    """Connections to one frontend, or to all those that one third-party rule decides about."""
 
     ref: Ref
     expected: str
@@ -61,19 +61,23 @@ class Shadow:
 
 
 def shadowed(seen: NodeSeen, dataplane: Dataplane) -> Iterator[Shadow]:
-    """Frontends that third-party rules handle, except for the Service's own load balancer.
+    """Frontends that third-party rules handle, except for the Service's own load balancer."""
+    found = dataplane.of(Kind.SHADOWED)
+    yield from once_for_each_rule(
+        seen, (each for each in found if not _is_own_load_balancer(seen, each.difference))
+    )
 
-    A rule for many frontends has one cause, and is one finding.
-    """
+
+def once_for_each_rule(seen: NodeSeen, found: Iterable[NamedDifference]) -> Iterator[Shadow]:
+    """The differences by third-party rules; a rule for many frontends is one of them."""
     by_rule: dict[str, list[NamedDifference]] = {}
-    for each in dataplane.of(Kind.SHADOWED):
-        if not _is_own_load_balancer(seen, each.difference):
-            by_rule.setdefault(each.evidence[-1], []).append(each)
-    for rule, found in by_rule.items():
-        if len({each.ref for each in found}) > MOST_SHADOWED:
-            yield _of_rule(seen.part(rule), found)
+    for each in found:
+        by_rule.setdefault(each.evidence[-1] if each.evidence else "", []).append(each)
+    for rule, of in by_rule.items():
+        if rule and len({each.ref for each in of}) > MOST_SHADOWED:
+            yield _of_rule(seen.part(rule), of)
         else:
-            yield from (Shadow(e.ref, e.expected, e.found, e.evidence) for e in found)
+            yield from (Shadow(e.ref, e.expected, e.found, e.evidence) for e in of)
 
 
 def _of_rule(part: Ref, found: list[NamedDifference]) -> Shadow:
@@ -85,7 +89,7 @@ def _of_rule(part: Ref, found: list[NamedDifference]) -> Shadow:
     return Shadow(
         part,
         "connections to Services handled by kube-proxy's rules only",
-        f"it takes those of {what}: {named}{more}; of the first one: {first.found}",
+        f"it decides about those of {what}: {named}{more}; of the first one: {first.found}",
         first.evidence,
         refs[:MOST_NAMED],
     )

@@ -44,6 +44,8 @@ class ForwardedPacket:
     """Whether a program of the node sends it, which runs as root."""
     is_answer: bool = False
     """Whether it belongs to an established connection, which was not translated."""
+    is_marked: bool = False
+    """Whether rules of Services may have marked it already."""
     known: tuple[tuple[str, bool], ...] = ()
     """Matches on sets whose members are known otherwise, each with whether it holds."""
 
@@ -78,7 +80,7 @@ class OnePacket(OfPacket):
         self.packet = packet_at(forwarded, ANY_PORT if forwarded.port is None else forwarded.port)
         self.concerns = self._may_match
         self._forwarded = forwarded
-        self._is_mark_known = True
+        self._is_mark_known = not forwarded.is_marked
 
     def _may_match(self, step: Step) -> bool:
         """Whether the destination matches and the state of the connection may match."""
