@@ -13,6 +13,7 @@ import msgspec
 from testbed.policy_referee.random_clusters import NUMBERS, OUTSIDE, PROTOCOLS, RandomCluster
 from wirecheck.addresses import address
 from wirecheck.api_index.pod import Pod
+from wirecheck.collect.api.policies import OF_ADMINS, RawPolicy, projected_policy
 from wirecheck.policy.expected import ExpectedPolicies
 from wirecheck.policy.peers import Outside, Peer
 from wirecheck.policy.reach import Decision
@@ -66,6 +67,11 @@ def decisions(cluster: RandomCluster, questions: Sequence[Question]) -> list[Dec
     api = msgspec.convert(
         {**objects, "policyRulesRead": True, "policyKinds": {"any": "absent"}}, ApiObjects
     )
+    others = [
+        projected_policy(msgspec.convert(each, RawPolicy), OF_ADMINS, each["kind"])
+        for each in cluster.admin
+    ]
+    api = msgspec.structs.replace(api, other_policies=others)
     namespaces = {e["metadata"]["name"]: e["metadata"]["labels"] for e in cluster.namespaces}
     expected = ExpectedPolicies.of(api, namespaces)
     vocabulary = expected.vocabulary
@@ -106,6 +112,11 @@ def shrunk(found: Disagreement, oracle: Oracle) -> Disagreement:
 
 def _smaller(cluster: RandomCluster) -> Iterator[RandomCluster]:
     """The cluster without one policy, rule, peer or port."""
+    for number, policy in enumerate(cluster.admin):
+        around = cluster.admin[:number], cluster.admin[number + 1 :]
+        yield replace(cluster, admin=(*around[0], *around[1]))
+        for spec in _without_one(policy["spec"]):
+            yield replace(cluster, admin=(*around[0], {**policy, "spec": spec}, *around[1]))
     for number, policy in enumerate(cluster.policies):
         others = cluster.policies[:number], cluster.policies[number + 1 :]
         yield replace(cluster, policies=(*others[0], *others[1]))

@@ -14,11 +14,12 @@ from typing import Any
 from testbed.commands import run
 from testbed.components import Component, build
 from testbed.policy_referee.comparing import Oracle, Question
-from testbed.policy_referee.random_clusters import OUTSIDE, RandomCluster
+from testbed.policy_referee.random_clusters import ADMIN, OUTSIDE, RandomCluster
 from testbed.state import State
 
 ANALYZER = "analyzer"
-NAMES = (ANALYZER, "cyclonus", "kube-network-policies")
+ENGINE = "kube-network-policies"
+NAMES = (ANALYZER, "cyclonus", ENGINE, ADMIN)
 PROGRAMS = Component("policy-oracles", "policy-oracles", ".")
 """Those that are Go modules, in one program."""
 _PACKAGE = "network-config-analyzer==2.1.0"
@@ -29,7 +30,8 @@ _LIMIT = 1800.0
 @contextmanager
 def started(name: str, here: State) -> Iterator[Oracle]:
     """One of `NAMES`, installed or built first."""
-    command = _analyzer(here) if name == ANALYZER else [str(build(PROGRAMS, here)), name]
+    program = ENGINE if name == ADMIN else name
+    command = _analyzer(here) if name == ANALYZER else [str(build(PROGRAMS, here)), program]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
     ) as process:
@@ -45,8 +47,14 @@ def document(cluster: RandomCluster, questions: Sequence[Question]) -> dict[str,
         "pods": cluster.pods,
         "outside": OUTSIDE,
         "policies": cluster.policies,
+        "admin": _of_kind(cluster, "AdminNetworkPolicy"),
+        "baseline": _of_kind(cluster, "BaselineAdminNetworkPolicy"),
         "questions": [asdict(each) for each in questions],
     }
+
+
+def _of_kind(cluster: RandomCluster, kind: str) -> list[Any]:
+    return [each for each in cluster.admin if each["kind"] == kind]
 
 
 def _asked(process: subprocess.Popen[str], question: dict[str, Any]) -> Sequence[bool]:

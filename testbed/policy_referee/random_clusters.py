@@ -9,6 +9,9 @@ from testbed.referee.dice import Dice
 
 Object = dict[str, Any]
 
+ADMIN = "admin-policies"
+"""The oracle for whose clusters admin policies are made."""
+
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 NUMBERS = (80, 81, 443, 5432, 8080)
 NAMES = ("http", "https", "db")
@@ -32,6 +35,8 @@ class RandomCluster:
     namespaces: tuple[Object, ...]
     pods: tuple[Object, ...]
     policies: tuple[Object, ...]
+    admin: tuple[Object, ...] = ()
+    """AdminNetworkPolicies and a BaselineAdminNetworkPolicy."""
 
 
 def random_cluster(seed: int, *, oracle: str = "") -> RandomCluster:
@@ -45,7 +50,70 @@ def random_cluster(seed: int, *, oracle: str = "") -> RandomCluster:
     )
     if change := _CHANGES.get(oracle):
         policies = tuple(map(change, policies))
-    return RandomCluster(seed, namespaces, pods, policies)
+    admin = random_admin_policies(dice) if oracle == ADMIN else ()
+    return RandomCluster(seed, namespaces, pods, policies, admin)
+
+
+def random_admin_policies(dice: Dice) -> tuple[Object, ...]:
+    """Some AdminNetworkPolicies, often with a baseline.
+
+    Without named ports, with which the oracle lets every port match, and without labels of nodes.
+    """
+    found = [
+        _admin_policy(dice, "AdminNetworkPolicy", f"admin-{number}")
+        for number in range(dice.randint(0, 4))
+    ]
+    if dice.chance(0.6):
+        found.append(_admin_policy(dice, "BaselineAdminNetworkPolicy", "default"))
+    return tuple(found)
+
+
+def _admin_policy(dice: Dice, kind: str, name: str) -> Object:
+    spec: Object = {"subject": _pods_or_namespaces(dice)}
+    actions: tuple[str, ...] = ("Allow", "Deny")
+    if kind == "AdminNetworkPolicy":
+        spec["priority"] = dice.choice((1, 2, 3, 50, 51))
+        actions = ("Allow", "Deny", "Pass")
+    for field, peers in (("ingress", "from"), ("egress", "to")):
+        if dice.chance(0.7):
+            spec[field] = [
+                _admin_rule(dice, dice.choice(actions), peers) for _ in range(dice.randint(1, 3))
+            ]
+    return {
+        "apiVersion": "policy.networking.k8s.io/v1alpha1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def _admin_rule(dice: Dice, action: str, peers: str) -> Object:
+    rule: Object = {"action": action}
+    rule[peers] = [
+        {"networks": [block[0] for block in dice.some(BLOCKS, 1, 2)]}
+        if peers == "to" and dice.chance(0.3)
+        else _pods_or_namespaces(dice)
+        for _ in range(dice.randint(1, 2))
+    ]
+    if dice.chance(0.6):
+        rule["ports"] = [_admin_port(dice) for _ in range(dice.randint(1, 2))]
+    return rule
+
+
+def _admin_port(dice: Dice) -> Object:
+    first, protocol = dice.choice(NUMBERS), dice.choice(PROTOCOLS)
+    if dice.chance(0.4):
+        end = first + dice.choice((1, 400))
+        return {"portRange": {"protocol": protocol, "start": first, "end": end}}
+    return {"portNumber": {"protocol": protocol, "port": first}}
+
+
+def _pods_or_namespaces(dice: Dice) -> Object:
+    namespaces = _selector(dice, ("team", "kubernetes.io/metadata.name"))
+    if dice.chance(0.5):
+        return {"namespaces": namespaces}
+    own = _selector(dice, ("app", "tier"))
+    return {"pods": {"namespaceSelector": namespaces, "podSelector": own}}
 
 
 def _for_analyzer(policy: Object) -> Object:

@@ -25,14 +25,15 @@ NO_EGRESS, FROM_WEB_POLICY = "NetworkPolicy sealed/no-egress", "NetworkPolicy sh
 
 def cluster(name, nodes, changes=None, change_api=None):
     """The cluster with what was seen of its nodes, some of them with a change."""
-    changes = changes or {}
-    model = cluster_of(name) if change_api is None else node_of(name, W1, None, change_api).cluster
-    prints = {
-        each: policies_of(name, each)
-        if each not in changes and change_api is None
-        else Fingerprint(policies=node_of(name, each, changes.get(each), change_api).policies)
-        for each in nodes
-    }
+    changes, model = changes or {}, cluster_of(name)
+    prints = {}
+    for each in nodes:
+        if each in changes or change_api is not None:
+            node = node_of(name, each, changes.get(each), change_api)
+            model = node.cluster
+            prints[each] = Fingerprint(policies=node.policies)
+        else:
+            prints[each] = policies_of(name, each)
     return Cluster(model.api, model.index, model.round, fingerprints=prints)
 
 
@@ -164,6 +165,33 @@ class TestEnforced:
 
         with pytest.raises(NotApplicable, match="no NetworkPolicy that denies something"):
             found("enforced", cluster(ROUTER, ALL, None, change))
+
+    def test_what_only_an_admin_policy_denies(self):
+        """kube-router does not enforce it: the traffic is a failure, not the NetworkPolicy."""
+
+        def change(api):
+            everything = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
+            api["networkPolicies"] = [
+                {"metadata": {"name": "all", "namespace": "shop"}, "spec": everything}
+            ]
+            rule = {"action": "Deny", "peers": [{"namespaces": {}}]}
+            api["policyKinds"] = {"AdminNetworkPolicy": "read"}
+            api["otherPolicies"] = [
+                {
+                    "metadata": {"name": "closed"},
+                    "kind": "AdminNetworkPolicy",
+                    "choices": [{"pods": {"matchLabels": {"app": "db"}}, "namespaces": {}}],
+                    "directions": ["Ingress"],
+                    "admin": {"tier": "Admin", "ingress": [rule]},
+                }
+            ]
+
+        with pytest.raises(NotApplicable, match="no NetworkPolicy that denies something"):
+            found("enforced", cluster(ROUTER, ALL, None, change))
+        node = node_of(ROUTER, W2, without(f"-A {DB_CHAIN} "), change)
+        (one,) = found("denied_traffic", node)
+        assert one.subject.name == "db-1"
+        assert "AdminNetworkPolicy closed, ingress rule 1 denies it" in one.expected
 
     def test_nodes_that_are_not_known(self):
         def change(document):

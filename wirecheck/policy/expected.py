@@ -23,7 +23,7 @@ from wirecheck.policy.reach import (
 )
 from wirecheck.policy.rules import HOST_NETWORK, Namespaces, Rule, rules_of
 from wirecheck.policy.selection import Match
-from wirecheck.policy.tiers import Selected, Tiers
+from wirecheck.policy.tiers import Connection, Selected, Tiers
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.network_policy import NetworkPolicyObject
 
@@ -95,7 +95,12 @@ class ExpectedPolicies:
             return EVERYTHING
         target = subject if direction is Direction.INGRESS else other
         named = target.named_ports if isinstance(target, PodClass) else None
+        opposite = next(each for each in Direction if each is not direction)
+        is_half_isolated = bool(
+            tiers and not selecting and self.isolation.selecting(subject, opposite)
+        )
         names = (
+            is_half_isolated,
             *(each.metadata.name for each, _ in selecting),
             *((each.kind, each.metadata.name) for each, _ in tiers),
         )
@@ -103,7 +108,12 @@ class ExpectedPolicies:
         if key not in self._reaches:
             reach = self._of_policies(selecting, subject, direction, other)
             if tiers:
-                reach = self._tiers.around(reach, tiers, direction, other, target)
+                reach = self._tiers.around(
+                    reach,
+                    tiers,
+                    Connection(direction, other, target),
+                    is_half_isolated=is_half_isolated,
+                )
             self._reaches[key] = with_doubt(reach, beside, of_all=blocks) if beside else reach
         return self._reaches[key]
 

@@ -12,6 +12,7 @@ from wirecheck.node.seen import NodeSeen
 from wirecheck.policy.enforcement import PolicyEnforcement
 from wirecheck.policy.peers import PodClass
 from wirecheck.policy.queues import LISTENERS, Queue, unheard
+from wirecheck.policy.reach import union
 from wirecheck.policy.selection import Match
 from wirecheck.policy.undefined import Undefined, undefined_on
 from wirecheck.policy.ways import Followed
@@ -108,9 +109,14 @@ def _pods(followed: Sequence[Followed]) -> tuple[Ref, ...]:
 
 
 def _selecting(of: PolicyEnforcement, each: Followed) -> Iterator[str]:
-    """The policies that isolate the pod for the direction."""
+    """The NetworkPolicies that isolate the pod for the direction, if they deny anything.
+
+    What only admin policies deny says nothing about them.
+    """
     subject = each.way.subject.peer
     assert isinstance(subject, PodClass)
+    if not any(reach.denied_ports - union(reach.denied) for reach in dict.fromkeys(each.way.own)):
+        return
     for policy, result in of.pods.expected.isolation.selecting(subject, each.way.direction):
         if result is Match.YES:
             yield name_of(policy)

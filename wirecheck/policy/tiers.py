@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
+from typing import NamedTuple
 
 from wirecheck.api_index.policies import name_of_other
 from wirecheck.policy.admin_match import matches_rule, ports_of_rule, selects_class
@@ -24,6 +25,20 @@ from wirecheck.snapshot.objects.other_policy import OtherPolicyObject
 Selected = tuple[tuple[OtherPolicyObject, Match], ...]
 """Admin policies in their order, and whether each selects the pods or may do so."""
 SAME_PRIORITY = "policies of one priority decide differently, and their order is not defined"
+
+
+HALF_ISOLATED = (
+    "the API does not define whether the baseline decides about pods that a NetworkPolicy isolates "
+    "for the other direction only"
+)
+
+
+class Connection(NamedTuple):
+    """The direction of the policies, the other end, and the end that has the ports."""
+
+    direction: Direction
+    other: Peer
+    target: Peer
 
 
 @dataclass
@@ -93,18 +108,25 @@ class Tiers:
         )
 
     def around(
-        self, reach: Reach, selected: Selected, direction: Direction, other: Peer, target: Peer
+        self, reach: Reach, selected: Selected, connection: Connection, *, is_half_isolated: bool
     ) -> Reach:
-        """What NetworkPolicies allow, with what the tiers decide before and after them."""
+        """What NetworkPolicies allow, with what the tiers decide before and after them.
+
+        `is_half_isolated`: whether they isolate the pods for the other direction only. The API says
+        that they decide about pods which they select, and programs differ in what that means.
+        """
         of_admins = [each for each in selected if _tier(each[0]) == ADMIN]
         of_baseline = [each for each in selected if _tier(each[0]) != ADMIN]
-        first = self._decided(of_admins, ALL_PORTS, direction, other, target)
+        first = self._decided(of_admins, ALL_PORTS, connection)
         rest = first.left | first.passed
         if reach.isolated_by or reach.doubts:
             allowed, doubts = _within(reach.allowed, rest), _within(reach.doubts, rest)
             last = Tier(NO_PORTS)
         else:
-            last = self._decided(of_baseline, rest, direction, other, target)
+            last = self._decided(of_baseline, rest, connection)
+            if is_half_isolated:
+                last.doubts += [Part(each.ports, HALF_ISOLATED) for each in last.denied]
+                last.denied.clear()
             open_ = last.left | last.passed
             allowed, doubts = [Part(open_, OPEN)] if open_ else [], []
         return Reach(
@@ -118,15 +140,13 @@ class Tiers:
         self,
         selected: Sequence[tuple[OtherPolicyObject, Match]],
         ports: PortSet,
-        direction: Direction,
-        other: Peer,
-        target: Peer,
+        connection: Connection,
     ) -> Tier:
         tier = Tier(ports)
         for _, group in groupby(selected, key=lambda each: _priority(each[0])):
             equal = list(group)
             before = tier.left
-            alone = [self._alone(each, before, direction, other, target) for each in equal]
+            alone = [self._alone(each, before, connection) for each in equal]
             if len(equal) > 1:
                 tier.doubt(_contested(alone, before), SAME_PRIORITY)
             for each in alone:
@@ -137,12 +157,11 @@ class Tiers:
         self,
         selected: tuple[OtherPolicyObject, Match],
         ports: PortSet,
-        direction: Direction,
-        other: Peer,
-        target: Peer,
+        connection: Connection,
     ) -> Tier:
         """What one policy decides by itself."""
         policy, selects = selected
+        direction, other, target = connection
         tier, name = Tier(ports), name_of_other(policy)
         for number, rule in enumerate(_rules_of(policy, direction), start=1):
             result, reason = matches_rule(rule, other, self.namespaces, dual_stack=self.dual_stack)

@@ -10,6 +10,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/kube-network-policies/pkg/networkpolicy"
+	adminfake "sigs.k8s.io/network-policy-api/pkg/client/clientset/versioned/fake"
+	admininformers "sigs.k8s.io/network-policy-api/pkg/client/informers/externalversions"
 )
 
 // packet has the fields of the engine's own type, which it does not export.
@@ -32,9 +34,15 @@ func newKubeNetworkPolicies() (engine, error) {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	policies := factory.Networking().V1().NetworkPolicies()
 	namespaces, pods := factory.Core().V1().Namespaces(), factory.Core().V1().Pods()
-	config := networkpolicy.Config{NodeName: "none"}
+	nodes := factory.Core().V1().Nodes()
+	admins := adminfake.NewSimpleClientset()
+	ofAdmins := admininformers.NewSharedInformerFactory(admins, 0).Policy().V1alpha1()
+	admin, baseline := ofAdmins.AdminNetworkPolicies(), ofAdmins.BaselineAdminNetworkPolicies()
+	config := networkpolicy.Config{
+		NodeName: "none", AdminNetworkPolicy: true, BaselineAdminNetworkPolicy: true,
+	}
 	controller, err := networkpolicy.NewController(
-		client, policies, namespaces, pods, nil, nil, nil, nil, config,
+		client, policies, namespaces, pods, nodes, admins, admin, baseline, config,
 	)
 	if err != nil {
 		return nil, err
@@ -47,6 +55,12 @@ func newKubeNetworkPolicies() (engine, error) {
 			return nil, err
 		}
 		if err := fill(pods.Informer(), d.Pods); err != nil {
+			return nil, err
+		}
+		if err := fill(admin.Informer(), d.Admin); err != nil {
+			return nil, err
+		}
+		if err := fill(baseline.Informer(), d.Baseline); err != nil {
 			return nil, err
 		}
 		answers := make([]bool, 0, len(d.Questions))

@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	adminv1alpha1 "sigs.k8s.io/network-policy-api/apis/v1alpha1"
 )
 
 type question struct {
@@ -26,6 +27,9 @@ type document struct {
 	Outside    []string                      `json:"outside"`
 	Policies   []*networkingv1.NetworkPolicy `json:"policies"`
 	Questions  []question                    `json:"questions"`
+
+	Admin    []*adminv1alpha1.AdminNetworkPolicy         `json:"admin"`
+	Baseline []*adminv1alpha1.BaselineAdminNetworkPolicy `json:"baseline"`
 }
 
 func (d *document) pod(number int) *corev1.Pod {
