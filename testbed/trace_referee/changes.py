@@ -29,7 +29,7 @@ class Site:
 
     def own(self, pod: PlacedPod) -> str:
         """The pod's address in the family."""
-        return pod.address if self.family == 4 else pod.address6 or pod.address
+        return pod.address if self.family == 4 else pod.address6 or self.addresses[0]
 
 
 ONE = Site()

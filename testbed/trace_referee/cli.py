@@ -13,6 +13,7 @@ import click
 
 from testbed.referee.dice import Dice
 from testbed.trace_referee.accounts import Counted, has_account
+from testbed.trace_referee.capture import captured
 from testbed.trace_referee.changes import PORTS, SERVICE, change, site_of
 from testbed.trace_referee.pair import JOINED, NODES, Pair, running_pair
 from testbed.trace_referee.stages import Deciding
@@ -22,7 +23,7 @@ from wirecheck.inspect.trace_view import HopView
 from wirecheck.paths.ends import named
 
 SEED = 20261130
-MOST_CHANGES = 3
+MOST_CHANGES, MOST_CHANGES_OF_TWO = 3, 6
 TAKEN = "takes the packet of"
 """The packet arrives, at another netns: the kernel makes the connection."""
 PACKETS = 8
@@ -50,7 +51,7 @@ class Outcome:
     stage: str = ""
     """Where it ends, as the trace says."""
     is_counted: bool = False
-    """Whether the kernel counted a packet that died there."""
+    """Whether the kernel shows that a packet died there: by counters or a capture."""
 
     @property
     def is_wrong(self) -> bool:
@@ -126,7 +127,7 @@ def _played_by_two(seed: int) -> tuple[list[str], list[str], list[Outcome]]:
     dice, kinds, commands = Dice(seed), [], []
     joined, family = dice.choice(JOINED), dice.choice([4, 4, 6])
     with running_pair(joined) as pair:
-        for _ in range(dice.randint(0, MOST_CHANGES)):
+        for _ in range(dice.randint(0, MOST_CHANGES_OF_TWO)):
             node = dice.choice(NODES)
             kind, command = change(dice, site_of(node, family))
             kinds.append(kind)
@@ -168,18 +169,30 @@ def _compared(seen: Seen, world: World, every: World | Pair, sent: Packet) -> Ou
     result, reason, hop = _traced(seen, name, sent)
     every.forget()
     counting = _counting(every, hop) if result == "dies" else None
-    before = Counted.of(*counting) if counting else None
-    is_made = world.connects(sent.source, sent.address, sent.port, sent.protocol)
-    is_counted = bool(
-        counting
-        and before
-        and hop
-        and has_account(hop.stage, hop.lines, before, Counted.of(*counting))
-    )
+    if counting is None or hop is None:
+        is_made, is_counted = _connects(world, sent), False
+    else:
+        is_made, is_counted = _watched(world, sent, counting, hop)
     stage = hop.stage if hop else ""
     label = f"pod {sent.source}" if sent.source else f"node {world.placed.name}"
     end = sent.protocol, stage, is_counted
     return Outcome(label, sent.address, sent.port, is_made, result, reason, *end)
+
+
+def _connects(world: World, sent: Packet) -> bool:
+    return world.connects(sent.source, sent.address, sent.port, sent.protocol)
+
+
+def _watched(
+    world: World, sent: Packet, where: tuple[World, str], hop: HopView
+) -> tuple[bool, bool]:
+    """Whether the connection is made, and whether the kernel shows that it ended in a netns."""
+    before = Counted.of(*where)
+    with captured(*where) as seen:
+        is_made = _connects(world, sent)
+    is_counted = has_account(hop.stage, hop.lines, before, Counted.of(*where))
+    never_left = seen.is_empty and where == (world, sent.source)
+    return is_made, is_counted or seen.has_ended_here or never_left
 
 
 def _counting(every: World | Pair, hop: HopView | None) -> tuple[World, str] | None:

@@ -49,7 +49,7 @@ class Deciding:
             yield f"  {kind:<22}{count:>6}{count / self._worlds:>8.0%}"
         dead, counted = self._ended.total(), self._counted.total()
         share = f" ({counted / dead:.0%})" if dead else ""
-        yield "Stages, with the packets that died there, and of how many the kernel counted that:"
+        yield "Stages, with the packets that died there, and of how many the kernel shows that:"
         for stage, count in self._ended.most_common():
             yield f"  {stage:<22}{count:>6}{self._counted[stage]:>6}"
         yield f"  {'total':<22}{dead:>6}{counted:>6}{share}"

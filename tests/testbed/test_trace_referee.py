@@ -6,6 +6,7 @@ import pytest
 
 from testbed.referee.dice import Dice
 from testbed.trace_referee.accounts import counted, has_account
+from testbed.trace_referee.capture import Captured, add
 from testbed.trace_referee.changes import KINDS, OF_IPV4, OF_PAIR, change, in_ipv6, site_of
 from testbed.trace_referee.cli import Outcome
 from testbed.trace_referee.pair import NODES
@@ -57,7 +58,7 @@ def test_the_table_of_changes_and_stages() -> None:
         "Changes, with the share of worlds that have them:",
         "nft 1 50%",
         "route 1 50%",
-        "Stages, with the packets that died there, and of how many the kernel counted that:",
+        "Stages, with the packets that died there, and of how many the kernel shows that:",
         "neighbour 2 1",
         "veth pair 1 0",
         "forward 1 1",
@@ -121,3 +122,21 @@ def test_what_the_kernel_counted(stage: str, line: str, old: str, new: str) -> N
 )
 def test_disagreements(is_made: bool, result: str, reason: str, is_wrong: bool) -> None:
     assert Outcome("a", "10.244.0.3", 8080, is_made, result, reason).is_wrong is is_wrong
+
+
+@pytest.mark.parametrize(
+    ("packets", "has_ended"),
+    [
+        ([], False),
+        ([(40000, 8080, False)], True),
+        ([(40000, 8080, False), (40000, 8080, True)], False),
+        ([(40000, 8080, False), (40000, 8080, True), (8080, 40000, False)], True),
+        ([(8080, 40000, True)], False),
+        ([(40000, 53, False)], False),
+    ],
+)
+def test_what_a_capture_shows(packets: list[tuple[int, int, bool]], has_ended: bool) -> None:
+    seen = Captured()
+    add(seen, packets)
+
+    assert seen.has_ended_here is has_ended
