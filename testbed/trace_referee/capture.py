@@ -23,6 +23,8 @@ while True:
     if taps not in ready:
         break
     data, (device, kind, direction, *_) = taps.recvfrom(256)
+    if device == "cni0":
+        continue  # What a bridge sends by itself still has to leave by a port.
     if kind == 0x0800:
         protocol, start = data[23], 14 + (data[14] & 15) * 4
     elif kind == 0x86DD:

@@ -27,13 +27,15 @@ from wirecheck.snapshot.node_document import NodeDocument
 
 CGROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))
 CONNECT = (
-    "import signal,socket,sys; signal.setitimer(signal.ITIMER_REAL, 0.6); "
-    "socket.create_connection((sys.argv[1], int(sys.argv[2])))"
+    "import socket,struct,sys; a=socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=1)[0]; "
+    "s=socket.socket(a[0], 1); "
+    "s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 0, 600000)); "
+    "s.connect_ex(a[4]); s.getpeername()"
 )
 """It waits in the kernel: what becomes of later packets is not reported as its failure."""
 ASK = (
     "import socket,sys; a=socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=2)[0]; "
-    "s=socket.socket(a[0], 2); s.settimeout(0.6); s.connect(a[4]); s.send(b'x'); s.recv(9)"
+    "s=socket.socket(a[0], 2); s.settimeout(1.5); s.connect(a[4]); s.send(b'x'); s.recv(9)"
 )
 PROGRAMS = {"tcp": CONNECT, "udp": ASK}
 SECONDS = 60
