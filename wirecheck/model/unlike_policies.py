@@ -60,7 +60,9 @@ def unenforced(
     if not selecting:
         whys = [each.unknown for each in seen.values() if each.unknown]
         raise NotApplicable(
-            whys[0] if whys else "no NetworkPolicy that denies something selects a pod"
+            whys[0]
+            if whys
+            else "it is certain of no NetworkPolicy that it denies something to a pod"
         )
     if _has_none(known, selecting):
         yield _of_cluster(cluster, selecting)
