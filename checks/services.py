@@ -163,16 +163,20 @@ def frontends_programmed(node: Node) -> Findings:
         yield Finding(
             node.part(rule), expected="a recognised rule", found=rule, inconclusive=THIRD_PARTY
         )
-    for each in node.dataplane.of(Kind.FRONTEND_MISSING, Kind.NOT_UNDERSTOOD):
-        level = Level.ERROR if each.is_not_understood else Level.FAIL
+    for each in node.dataplane.of(Kind.NOT_UNDERSTOOD):
         yield Finding(
             each,
             expected=each.expected,
             found=each.found,
             evidence=each.evidence,
-            level=level,
-            remedy=UNKNOWN if each.is_not_understood else _remedy(each),
+            level=Level.ERROR,
+            remedy=UNKNOWN,
         )
+    for each in node.dataplane.of(Kind.FRONTEND_MISSING):
+        if not each.third_party:
+            yield _finding(each)
+    for shadow in node.decided_by_others(Kind.FRONTEND_MISSING):
+        yield _shadow(shadow, ANOTHER)
     for each in node.dataplane.of(Kind.UNDECIDED):
         yield Finding(each, expected=each.expected, found="not compared", inconclusive=each.found)
     yield from _of_pods(node)
@@ -261,7 +265,7 @@ def refused_or_dropped(node: Node) -> Findings:
                 level=Level.WARN if each.by_mark else Level.FAIL,
                 remedy=POLICY if each.by_mark else _remedy(each),
             )
-    for shadow in node.verdicts_of_others:
+    for shadow in node.decided_by_others(Kind.VERDICT):
         yield _shadow(shadow, ANOTHER)
     yield from _of_pods(node)
 

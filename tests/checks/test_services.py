@@ -642,3 +642,12 @@ def test_a_rule_that_exempts_all_cluster_ips_from_nat_is_one_finding(node):
     assert finding.level is Level.FAIL
     assert "frontends of" in finding.found
     assert "exempt from NAT" in finding.found
+
+
+def test_a_rule_that_accepts_what_the_node_sends_to_services_is_one_finding(node):
+    rule = "-A OUTPUT -d 10.96.0.0/12 -j ACCEPT"
+    found = failing(before_all(node, "nat", rule))
+
+    (finding,) = found["services.frontends_programmed"]
+    assert finding.evidence == (rule,)
+    assert finding.level is Level.FAIL

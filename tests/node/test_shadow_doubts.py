@@ -137,6 +137,36 @@ def test_a_rule_that_takes_many_frontends_is_one_finding_with_the_first_of_them(
     assert one.evidence == (RULE,)
 
 
+@pytest.mark.parametrize(
+    ("kind", "by_mark", "count"),
+    [
+        (Kind.FRONTEND_MISSING, False, 1),
+        # A policy engine accepts the packets later on.
+        (Kind.FRONTEND_MISSING, True, 1),
+        (Kind.VERDICT, False, 1),
+        # That is a warning of its own.
+        (Kind.VERDICT, True, 0),
+    ],
+)
+def test_no_difference_by_rules_of_others_is_left_out(
+    kind: Kind, by_mark: bool, count: int
+) -> None:
+    some = [
+        replace(
+            DIFFERENCE,
+            kind=kind,
+            frontend=Frontend(4, "", "tcp", 30080 + number),
+            third_party=True,
+            by_mark=by_mark,
+        )
+        for number in range(4)
+    ]
+    node = SmallCluster().node
+    node.__dict__["dataplane"] = Found(some).dataplane
+
+    assert len(list(node.decided_by_others(kind))) == count
+
+
 def unknown(number: int, kind: Kind = Kind.RULE_UNKNOWN, rule: str = RULE) -> Difference:
     frontend = Frontend(4, f"10.96.0.{number}", "tcp", 80)
     return replace(DIFFERENCE, kind=kind, frontend=frontend, evidence=("first", rule))

@@ -545,12 +545,14 @@ class Node:
         """Frontends that third-party rules handle."""
         return shadowed(self.seen, self.kube_proxy_rules)
 
-    @property
-    def verdicts_of_others(self) -> Iterator[Shadow]:
-        """Frontends whose connections third-party rules end, refuse or accept too early."""
-        found = self.dataplane.of(Kind.VERDICT)
-        of_others = (each for each in found if each.third_party and not each.by_mark)
-        return once_for_each_rule(self.seen, of_others)
+    def decided_by_others(self, kind: Kind) -> Iterator[Shadow]:
+        """Frontends with such a difference because of third-party rules, once for each rule.
+
+        Without Services' own refusals that a network policy engine prevents by a mark.
+        """
+        found = (each for each in self.dataplane.of(kind) if each.third_party)
+        is_refusal = kind is Kind.VERDICT
+        return once_for_each_rule(self.seen, (e for e in found if not (is_refusal and e.by_mark)))
 
     @property
     def shadow_doubts(self) -> Iterator[ShadowDoubt]:
