@@ -158,7 +158,12 @@ def test_a_block_that_is_lost_is_an_error_of_those_who_need_it(damage: str, tmp_
 
     found = items(Snapshot.open(tmp_path))
 
-    lost = [each for each in found if each != before[each.check, each.node]]
+    lost = [
+        each
+        for each in found
+        # It says itself that nothing could be compared.
+        if each != before[each.check, each.node] and each.check != "paths.match_connections"
+    ]
     assert {each.node for each in lost} <= {"wc-w1", ""}
     assert {each.outcome for each in lost if each.node} == {Outcome.ERROR}
     assert all(min(own)[:12] in each.reason for each in lost if each.node)

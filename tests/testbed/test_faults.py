@@ -39,8 +39,9 @@ def test_names_are_unique():
 
 def test_every_group_has_faults_and_one_that_ci_runs():
     # The checks of `deprecations` are about versions to come, and nothing is broken. They have
-    # tests on models, and clusters in IPVS mode warn all the time.
-    broken = GROUPS - {"deprecations"}
+    # tests on models, and clusters in IPVS mode warn all the time. What `paths` finds is a fault of
+    # wirecheck, which the referee of traces looks for.
+    broken = GROUPS - {"deprecations", "paths"}
     # CI's cluster has flannel: no eBPF maps, and nobody who enforces policies.
     in_ci = broken - {"ebpf", "policy"}
     assert in_ci <= {fault.group for fault in FAULTS} <= broken
