@@ -32,7 +32,7 @@ def test_the_page_names_the_three_files():
 def test_what_the_page_says_about_names_is_true():
     named = set(re.findall(r"`(\w+)=", PAGE.read_text()))
 
-    assert named == {"settles", "level", "inconclusive"}
+    assert named == {"settles", "only_proven", "level", "inconclusive"}
     assert "python -m wirecheck.inventory.reference" in PAGE.read_text()
 
 

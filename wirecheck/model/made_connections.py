@@ -118,10 +118,9 @@ class MadeConnections:
     def _nodes(self) -> int:
         return len(self.seen.cluster.nodes)
 
-    @cached_property
+    @property
     def _place(self) -> int:
-        """The place of the node in the order of names."""
-        return sum(each < self.seen.name for each in self.seen.cluster.nodes)
+        return self.seen.cluster.places[self.seen.name]
 
     @cached_property
     def _followed(self) -> Sequence[Made]:

@@ -105,6 +105,11 @@ class ClusterSeen:
         return cast(Kept, self._kept[kind])
 
     @cached_property
+    def places(self) -> Mapping[str, int]:
+        """The place of each node in the order of names."""
+        return {name: number for number, name in enumerate(sorted(self.nodes))}
+
+    @cached_property
     def _kept(self) -> dict[type, object]:
         return {}
 

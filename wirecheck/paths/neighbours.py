@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from wirecheck.addresses import IPAddress
 from wirecheck.node.netns import Interface
+from wirecheck.node.route_conflicts import UNRESOLVED
 from wirecheck.paths.arp import arp_answer
 from wirecheck.paths.arp_rules import past_arp_rules
 from wirecheck.paths.journey import Journey, Learned
@@ -72,6 +73,8 @@ def _asked(
     answering: list[tuple[Place, Interface]] = []
     others: list[tuple[str, str]] = []
     doubts: list[str] = []
+    # Its own entry shows that the kernel has asked, and that nobody has answered.
+    is_unanswered = any(line.endswith(tuple(UNRESOLVED)) for line in lines)
     for each in reached_from(world, *from_, where):
         if isinstance(each, str):
             unseen.append(each)
@@ -81,7 +84,7 @@ def _asked(
         if answer.is_given and where.version == 4:
             answer = past_arp_rules(answer, from_, each, Segment(asker or where, where, "arp", 0))
         doubts += [answer.unknown] if answer.unknown else []
-        unseen += [answer.open] if answer.open else []
+        unseen += [answer.open] if answer.open and not is_unanswered else []
         if answer.is_given:
             answering.append(each)
         elif answer.refused:
