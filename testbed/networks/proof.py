@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 
@@ -27,6 +28,8 @@ from wirecheck.catalogue.profiles import PROFILES
 
 _MODE = "iptables"
 _NODES = (CONTROL_PLANE, *WORKERS)
+_UNIT = re.compile(r"(?<=\d)(?=[KMGT]?i?B$)")
+"""Where `674.3MiB` lacks a space."""
 
 
 def prove(
@@ -114,7 +117,7 @@ def _memory() -> str:
     """What the control plane's container uses, and then each worker's."""
     shown = run(["docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}", *_NODES])
     used = dict(line.split(" ")[:2] for line in shown.splitlines())
-    return ", ".join(used.get(name, "unknown").replace("iB", " iB") for name in _NODES)
+    return ", ".join(_UNIT.sub(" ", used.get(name, "unknown")) for name in _NODES)
 
 
 def _seconds_of(do: Callable[[], None]) -> float:

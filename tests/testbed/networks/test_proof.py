@@ -6,7 +6,7 @@ import pytest
 
 from testbed.faults.fault import load_faults
 from testbed.file_layout import FILE_LAYOUTS, K3S, KUBEADM
-from testbed.networks import page
+from testbed.networks import page, proof
 from testbed.networks.__main__ import shapes
 from testbed.networks.page import Proven
 from testbed.networks.pod_network import DEFAULT, names, network_named
@@ -109,3 +109,10 @@ def test_other_rows_stay_and_both_shapes_of_a_network_have_their_own(documented:
     assert rows(documented)[-1].startswith("| kind, k3s | ")
     assert documented.read_text().startswith("before\n")
     assert documented.read_text().endswith("after\n")
+
+
+def test_memory_is_a_number_and_a_unit(monkeypatch: pytest.MonkeyPatch):
+    shown = "wc-cp 1.06GiB / 23GiB\nwc-w1 674.3MiB / 23GiB\nwc-dns 9kB / 23GiB\n"
+    monkeypatch.setattr(proof, "run", lambda _: shown)
+
+    assert proof._memory() == "1.06 GiB, 674.3 MiB, unknown"
