@@ -160,8 +160,8 @@ def no_stale_udp_entries(node: Node) -> Findings:
 
     Except: entries to a terminating backend, which kube-proxy keeps too. Services with the label
     service.kubernetes.io/service-proxy-name, which kube-proxy ignores. Entries of the node's own
-    DNS cache, and those that a host port or Docker translates. Older snapshots only have the
-    entries of DNS.
+    DNS cache, and those that a host port or Docker translates. Nodes where Cilium replaces
+    kube-proxy, which has a table of its own. Older snapshots only have the entries of DNS.
 
     See: https://github.com/kubernetes/kubernetes/issues/125467
          https://github.com/kubernetes/kubernetes/issues/119750

@@ -151,8 +151,8 @@ def pod_endpoints(node: Node) -> Findings:
 def socket_programs(node: Node) -> Findings:
     """Where Cilium translates connections at their sockets, none of its programs is missing.
 
-    Without one, the node itself does not reach Services any more, or only over TCP or UDP. The maps
-    are complete, and the agent is Ready.
+    Without one, the node and its pods do not reach Services any more, or only over TCP or UDP. The
+    maps are complete, and the agent is Ready.
 
     Except: nodes on which none of these programs is found: Cilium then translates packets.
 

@@ -120,6 +120,18 @@ def test_an_entry_to_a_dead_backend_is_found(small, backend, found):
     assert [f.found for f in small.findings("conntrack.no_stale_udp_entries")] == found
 
 
+def test_entries_that_cilium_does_not_go_by_are_not_stale(small):
+    """Packets of a moment without its programs, while its agent restarted on a real node."""
+    with_conntrack(small, dns_entry("10.96.0.10"))
+    assert small.findings("conntrack.no_stale_udp_entries")
+
+    bind(small, "cilium_host", "10.244.1.254")
+    meta = {"name": "cilium-config", "namespace": "kube-system"}
+    small.api["configMaps"] = [{"metadata": meta, "data": {"kube-proxy-replacement": "true"}}]
+    with pytest.raises(NotApplicable, match="Cilium"):
+        small.findings("conntrack.no_stale_udp_entries")
+
+
 @pytest.mark.parametrize(
     ("device", "backend", "count"),
     [

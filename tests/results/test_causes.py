@@ -137,6 +137,22 @@ def test_without_the_rules_of_services_none_is_led_back_to_its_own_node(cause, s
 
 
 @pytest.mark.parametrize(
+    "symptom",
+    [
+        *("dns.nodes_resolve", "dns.pods_resolve_tcp", "dns.pods_resolve_udp"),
+        *("reachability.api_server", "reachability.host_ports"),
+    ],
+)
+def test_without_programs_at_sockets_neither_the_node_nor_its_pods_reach_services(symptom):
+    """As on a real node of Cilium without its program for connect(2)."""
+    cause = "ebpf.socket_programs"
+    items = [red(cause, kind="Node"), red(symptom, kind="Node")]
+
+    assert symptoms(items) == {(symptom, "n1"): (cause, "n1")}
+    assert not symptoms([red(cause, "n2", kind="Node"), red(symptom, kind="Node")])
+
+
+@pytest.mark.parametrize(
     ("cause", "symptom"),
     [
         ("nodes.ip_forward", "reachability.node_ports"),

@@ -12,6 +12,7 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.backend import with_port
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.network.registry import MASQUERADE_CHAINS
 from wirecheck.node.foreign_addresses import OF_PROXIES
 from wirecheck.node.iptables import Iptables
@@ -252,8 +253,16 @@ class Conntrack:
 
     @cached_property
     def _udp_entries(self) -> tuple[Connection, ...]:
-        """In documents of older programs only those for the DNS Service addresses."""
+        """In documents of older programs only those for the DNS Service addresses.
+
+        Raises NotApplicable where Cilium has a table of its own for Services. Its programs are
+        missing for a moment when its agent restarts, and what passes then is not translated.
+        """
         seen = self.seen
+        if seen.proxy_replacement == CILIUM.name:
+            raise NotApplicable(
+                f"{CILIUM} translates connections to Services, and not by the kernel's table"
+            )
         self.require_tracking()
         text = seen.output_of("conntrack-dns") + seen.output_if_asked("conntrack-dns6")
         try:

@@ -176,7 +176,7 @@ RULES = (
     Rule("ebpf.tunnel_endpoints", OVER_THE_OVERLAY),
     Rule("ebpf.pod_endpoints", OF_ONE_POD, "any pod"),
     # The agents and the kubelet connect from the node itself.
-    Rule("ebpf.socket_programs", ("dns.nodes_resolve", "reachability.*")),
+    Rule("ebpf.socket_programs", (*SERVICE_DNS, "reachability.*")),
     Rule("services.*", ("services.nodes_agree",), "any"),
     Rule("dns.replicas_ready", ("dns.replicas_answer", *SERVICE_DNS), "any"),
     Rule("endpoints.selector_matches", ("dns.replicas_*", *SERVICE_DNS, "dns.resolv_conf"), "any"),
