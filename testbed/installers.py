@@ -79,7 +79,7 @@ def problems(installed: Installed, home: Path) -> list[str]:
         return attempt(list(words), timeout=LIMIT, env=environment, cwd=home)
 
     if not installed.only_plugin:
-        wrong += _unexpected(call("wirecheck", "demo", "healthy"), "Healthy.", "wirecheck demo")
+        wrong += _unexpected(call("wirecheck", "demo", "healthy"), "Healthy", "wirecheck demo")
     wrong += _unexpected(
         call("kubectl", "wirecheck", "--help"), "Usage: kubectl wirecheck ", "kubectl wirecheck"
     )

@@ -97,8 +97,10 @@ def test_a_command_without_a_cluster_works(command: str, tmp_path: Path, places:
         timeout=120,
         check=False,
     )
-    # The exit status of `trace` is its answer; recordings of an older program leave it open.
+    # The exit status of `trace` is its answer, and recordings of an older program leave it open.
     is_answer = words[1:2] == ["trace"] and ended.returncode == 2 and not ended.stderr
+    # Nagios wants 1 for a warning: the recorded network enforces no policies.
+    is_answer |= "nagios" in words and ended.returncode == 1
     assert ended.returncode == 0 or is_answer, ended.stderr
     assert ended.stdout
 

@@ -276,7 +276,7 @@ class TestVerbosity:
         assert run(*replay, "-q", "-v")[0] == 4
 
     def test_demo_and_merge_are_quiet_too(self, run, tmp_path):
-        assert run("demo", "healthy", "-q")[1] == "Healthy.\n"
+        assert run("demo", "healthy", "-q")[1] == "Healthy, 1 check warned.\n"
         snapshot = written(tmp_path / "seen", healthy())
         assert run("merge", snapshot, "-q", "-k", "pods")[1].count("\n") == 1
 
