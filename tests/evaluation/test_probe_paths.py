@@ -114,7 +114,7 @@ def test_a_packet_that_leaves_the_cluster_by_mistake() -> None:
 
     assert finding.path is not None
     assert finding.path.result == "cannot be decided"
-    assert "; no node's route leads to 10.244.1.7: it leaves the node by eth0" in finding.found
+    assert "; no node's route leads to 10.244.1.3: it leaves the node by eth0" in finding.found
 
 
 def test_refused_connections_are_not_lost_on_the_way() -> None:

@@ -248,7 +248,7 @@ def test_inspect_counts_as_the_run_does(capsys):
 
 def test_inspect_as_json_names_what_a_finding_follows_from(capsys):
     with pytest.raises(SystemExit):
-        cli.main(["inspect", "node", "wc-w2", "--snapshot", str(CLUSTERS["broken"]), "-o", "json"])
+        cli.main(["inspect", "node", "wc-w1", "--snapshot", str(CLUSTERS["broken"]), "-o", "json"])
     findings = json.loads(capsys.readouterr().out)["findings"]
     follows = {each["check"]: each["follows_from"] for each in findings}
     assert follows["dns.pods_resolve_udp"] in follows
