@@ -62,7 +62,9 @@ class Pair:
             each.forget()
 
     def visit(self) -> Seen:
-        """What the node program reports of both."""
+        """What the node program reports of both, once all their addresses are usable."""
+        for each in self.worlds:
+            each.run(_usable(each.placed))
         found = [each.visit().documents for each in self.worlds]
         return Seen({**found[0], **found[1]})
 
@@ -79,6 +81,17 @@ def running_pair(joined: str) -> Iterator[Pair]:
             for command in _commands(own, other, joined):
                 pair.worlds[own].run(command)
         yield pair
+
+
+def _usable(node: PlacedNode) -> str:
+    """A command that waits until no address is tentative.
+
+    The kernel asks for no neighbour by a device whose link-local address it still verifies. An
+    address of a device without a carrier stays tentative; nothing is sent there.
+    """
+    inside = ("ip", *(f"ip -n {each.name}" for each in node.pods))
+    tentative = "; ".join(f"{each} -6 address show tentative" for each in inside)
+    return f'for _ in $(seq 100); do [ -z "$({tentative})" ] && exit; sleep 0.1; done'
 
 
 def _commands(own: int, other: int, joined: str) -> Iterator[str]:
