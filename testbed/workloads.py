@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from testbed.cluster import apply, kubectl
@@ -45,6 +47,16 @@ def start(layout: Layout) -> None:
     for namespace, name in OF_BOTH_FAMILIES if layout.dual_stack else ():
         both = json.dumps({"spec": {"ipFamilyPolicy": "RequireDualStack"}})
         kubectl("--namespace", namespace, "patch", "service", name, "--patch", both)
+
+
+@contextmanager
+def without_policies() -> Iterator[None]:
+    """The cluster without NetworkPolicies: flannel enforces none, and a run warns of that."""
+    kubectl("delete", "networkpolicies", "--all", "--all-namespaces")
+    try:
+        yield
+    finally:
+        apply((SOURCE / "workloads" / "sealed.yaml").read_text())
 
 
 def web_address() -> str:
