@@ -110,7 +110,7 @@ def forwards_pods(node: Node) -> Findings:
     """
     for device, refused in node.tunnel_packets.refused:
         yield _of_tunnel(node, device.name, refused)
-    for each in node.firewall.dropped(node.firewall.packets.between_pods):
+    for each in node.firewall.dropped_between_pods:
         yield _dropped(
             node.part(f"FORWARD {each.what}"), each, expected="connections are forwarded"
         )

@@ -234,9 +234,8 @@ def egress_masqueraded(node: Node) -> Findings:
     remedy="The evidence is the rule. If it is the CNI plugin's or its agent's, restart that one, "
     "which writes its exceptions for pods again: `kubectl -n {cni_namespace} delete pod "
     "{cni_pod}`, or the pod of ip-masq-agent on {node}, whose nonMasqueradeCIDRs must have the pod "
-    "network. Otherwise find the program that adds it, "
-    "and configure it to leave packets to the pod network alone: `iptables-save -t nat -c | grep "
-    "-e POSTROUTING -e MASQ` shows all of them.",
+    "network. Otherwise find the program that adds it, and configure it to leave packets to the "
+    "pod network alone: `iptables-save -t nat -c | grep -e POSTROUTING -e MASQ` shows all of them.",
     facts=[Fact.API, Fact.NETNS, Fact.SERVICE_RULES],
 )
 def addresses_kept(node: Node) -> Findings:

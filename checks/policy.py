@@ -20,7 +20,7 @@ COMPARE = (
 
 
 def _findings(node: Node, *, is_open: bool) -> Findings:
-    for each in node.policy_deviations:
+    for each in node.probe_policies.deviations:
         if each.is_open is is_open:
             yield Finding(
                 each.pod,

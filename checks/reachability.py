@@ -12,7 +12,7 @@ def _failed(node: Node, connections: Iterable[Reached]) -> Findings:
     for each in connections:
         if each.is_answered_here:
             yield _failure(node, each, ANSWERED_HERE)
-        elif each.problem and not node.denies(each):
+        elif each.problem and not node.probe_policies.denies(each):
             yield _failure(node, each, node.why_restricted(each))
         else:
             yield CONCLUSIVE
@@ -84,8 +84,8 @@ def pod_to_pod(node: Node) -> Findings:
 
     Except: a failed connection of or to a pod that a NetworkPolicy selects is inconclusive, unless
     the policies allow it. If they deny it, and rules on the node enforce them, it has to fail. A
-    refused connection has reached the pod. With more than 17 nodes, each
-    connects to the 16 that follow it by name.
+    refused connection has reached the pod. With more than 17 nodes, each connects to the 16 that
+    follow it by name.
 
     See: https://github.com/projectcalico/calico/issues/9433
          https://github.com/flannel-io/flannel/issues/958

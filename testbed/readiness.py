@@ -80,7 +80,7 @@ def nodes_not_ready(names: Iterable[str]) -> list[str]:
 def unprogrammed(names: Sequence[str]) -> list[str]:
     """What nodes lack to forward Services: a healthy kube-proxy, answers of the cluster DNS.
 
-    There is no kube-proxy where the pod network replaces it, and no pod of it in k3s.
+    Nothing to wait for if the pod network replaces kube-proxy, or k3s runs it without a pod.
     """
     daemon = ["-n", "kube-system", "get", "daemonset", "kube-proxy", "--ignore-not-found"]
     proxied = bool(kubectl(*daemon, "-o", "name").strip())

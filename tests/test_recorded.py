@@ -1,6 +1,7 @@
 """Whole runs on the clusters that ship with the package: what a newcomer sees first."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,13 +61,19 @@ def items(name: str):
     return list(evaluate(Snapshot.open(RECORDED / name), load()))
 
 
+@cache
+def once(name: str):
+    """The same, evaluated by one of the tests."""
+    return items(name)
+
+
 def red(name: str) -> set[tuple[str, str]]:
     outcomes = (Outcome.FAIL, Outcome.WARN, Outcome.ERROR)
-    return {(each.check, str(each.outcome)) for each in items(name) if each.outcome in outcomes}
+    return {(each.check, str(each.outcome)) for each in once(name) if each.outcome in outcomes}
 
 
 def test_the_healthy_cluster_is_healthy_and_was_looked_at():
-    judged = items("healthy")
+    judged = once("healthy")
 
     assert red("healthy") == {UNENFORCED}
     assert exit_status(judged) == 0
@@ -79,7 +86,7 @@ def test_the_broken_cluster_shows_every_fault_that_was_put_in():
 
     assert len(faults) == len(BROKEN)
     assert red("broken") == expected | {UNENFORCED}
-    assert exit_status(items("broken")) == 1
+    assert exit_status(once("broken")) == 1
 
 
 def test_a_cluster_that_an_older_wirecheck_recorded_is_judged_as_before():
@@ -158,9 +165,8 @@ def test_every_check_applies_to_the_recorded_cluster(check):
     """A check that is skipped everywhere is proven by nothing here."""
     if reason := NOT_THERE.get(check.id):
         pytest.skip(reason)
-    outcomes = {each.outcome for each in evaluate(Snapshot.open(RECORDED / "healthy"), [check])}
 
-    assert Outcome.PASS in outcomes
+    assert Outcome.PASS in {e.outcome for e in once("healthy") if e.check == check.id}
 
 
 def test_the_index_is_plain_json():

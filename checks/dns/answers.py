@@ -13,7 +13,7 @@ def _unresolved(node: Node, transport: str) -> Findings:
     for pod, why in node.namespaces.hidden:
         yield Finding(pod, expected="an answer", found="no query sent", inconclusive=why)
     for pod, lookup in node.dns.pod_lookups(transport):
-        if lookup.problem and not node.denies_queries(pod, lookup):
+        if lookup.problem and not node.probe_policies.denies_query(pod, lookup):
             yield Finding(
                 pod,
                 expected=lookup.expectation,

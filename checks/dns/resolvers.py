@@ -21,9 +21,9 @@ def kubelet_cluster_dns(node: Node) -> Findings:
     correctly. A link-local address that nothing on the node has is inconclusive. Without the
     Corefile the domain is compared with the one in which DNS answered. A domain that the Corefile
     rewrites to the cluster's is accepted, and one that it has a template or a server block of its
-    own for is inconclusive. In k3s the kubelet's settings are evaluated as k3s writes
-    them, without those in kubelet-arg, and in MicroK8s as kubelite reads them. A kubelet inside
-    another process is not evaluated.
+    own for is inconclusive. In k3s the kubelet's settings are evaluated as k3s writes them, without
+    those in kubelet-arg, and in MicroK8s as kubelite reads them. A kubelet inside another process
+    is not evaluated.
 
     See: https://github.com/kubernetes/release/issues/188
          https://github.com/poseidon/matchbox/issues/180

@@ -5,7 +5,6 @@ A run traces a bounded number of them, each pair of ends once.
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 
 from msgspec.structs import replace
@@ -17,11 +16,11 @@ from wirecheck.evaluation.lost_between import lost_between
 from wirecheck.model.path_world import path_nodes
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.answer import Path, paths
-from wirecheck.paths.ends import Destination, NoSuchEndError
+from wirecheck.paths.ends import Destination, NoSuchEndError, trace_arguments
 from wirecheck.paths.further import further_hops
 from wirecheck.paths.journey import Hop, Result
 from wirecheck.paths.place import THE_NODE
-from wirecheck.paths.start import from_node, from_pod
+from wirecheck.paths.start import from_sender
 from wirecheck.results.records import FindingRecord, TracedPath
 from wirecheck.text import shortened
 
@@ -72,16 +71,13 @@ class ProbePaths:
         where = address(sent.address)
         to = Destination(sent.address, where, sent.port, sent.protocol)
         try:
-            if sent.source is None:
-                start = from_node(self._world, node, to)
-            else:
-                pod = self._pod(node, sent.source)
-                if pod is None:
-                    return None
-                start = from_pod(self._world, pod, to)
+            pod = self._pod(node, sent.source) if sent.source else None
+            if sent.source and pod is None:
+                return None
+            start = from_sender(self._world, node, pod, to)
         except NoSuchEndError:
             return None
-        command = _command(node, sent)
+        command = trace_arguments(sent.source, node, sent.address, sent.port, sent.protocol)
         if isinstance(start, str):
             return TracedPath("cannot be decided", node=node, why=start, command=command)
         found = paths(self._world, start)
@@ -160,11 +156,3 @@ def _record(path: Path, command: str) -> TracedPath:
         lines=[shortened(each, LONGEST) for each in hop.lines[-MOST_LINES:]],
         command=command,
     )
-
-
-def _command(node: str, sent: Unanswered) -> str:
-    """The arguments of `wirecheck trace` for the same packet."""
-    source = sent.source
-    start = f"pod/{source.namespace}/{source.name}" if source else f"node/{node}"
-    words = [start, sent.address, "--port", str(sent.port), "--protocol", sent.protocol]
-    return shlex.join(words)

@@ -96,7 +96,7 @@ def assumed_backends(
 ) -> tuple[Destination, ...]:
     """The pods that a Service of the manifest forwards to, in one family that the source has.
 
-    None if the end is not such a Service. Raises NoSuchEndError if the Service has no such pod.
+    Empty if the end is not such a Service. Raises NoSuchEndError if the Service has no such pod.
     """
     services = manifest.services if manifest and end.kind == "service" else ()
     names = {f"{each.metadata.namespace}/{each.metadata.name}": each for each in services}

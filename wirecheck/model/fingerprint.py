@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.grouping import grouped
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
-from wirecheck.dataplane.compare.differences import Kind
+from wirecheck.dataplane.compare.differences import RULES_UNKNOWN, Kind
 from wirecheck.model.pools import settings_of
 from wirecheck.model.unlike_tunnels import tunnels_of
 from wirecheck.policy.policies_on_node import PoliciesOnNode
@@ -26,11 +26,6 @@ MOST_DEVIATIONS = 500
 """The limit for one node: with more deviations, read the node's own findings instead."""
 
 AS_ASKED = "as the API asks"
-
-UNKNOWN = frozenset(
-    {Kind.ORDER_UNKNOWN, Kind.CONDITIONS_UNKNOWN, Kind.RULE_UNKNOWN, Kind.NOT_UNDERSTOOD}
-)
-"""Differences that are none for certain: no other node disagrees with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +82,31 @@ class Disagreement:
 
 def fingerprint_of(node: Node) -> Fingerprint:
     """Return the fingerprint of a node that was visited."""
-    bound = _bound_addresses(node)
+    found = Fingerprint(
+        settings=settings_of(node),
+        bound=_bound_addresses(node),
+        pools_masqueraded=_pools_masqueraded(node),
+        tunnels=tunnels_of(node),
+        policies=node.policies,
+    )
     try:
         dataplane = node.dataplane
     except (FactMissingError, NotApplicable) as reason:
-        return Fingerprint(
-            unknown=str(reason),
-            settings=settings_of(node),
-            bound=bound,
-            pools_masqueraded=_pools_masqueraded(node),
-            tunnels=tunnels_of(node),
-            policies=node.policies,
-        )
+        return replace(found, unknown=str(reason))
     deviations: dict[Ref, list[str]] = defaultdict(list)
     for every in dataplane.common():
         part = replace(every.ref, kind="Cluster", name="all Services", uid="")
         deviations[part].append(every.found)
-    for each in dataplane.of(*(kind for kind in Kind if kind not in UNKNOWN)):
+    for each in dataplane.of(*(kind for kind in Kind if kind not in RULES_UNKNOWN)):
         about = replace(each.ref, name="") if each.ref.kind == "Node" else each.ref
         if len(deviations) < MOST_DEVIATIONS or about in deviations:
             deviations[about].append(each.found)
     forwarding = {ref: "; ".join(dict.fromkeys(said)) for ref, said in deviations.items()}
-    return Fingerprint(
+    return replace(
+        found,
         forwarding=forwarding,
         claims=dict(dataplane.claims),
         pods_elsewhere=dataplane.pods_elsewhere,
-        settings=settings_of(node),
-        bound=bound,
-        pools_masqueraded=_pools_masqueraded(node),
-        tunnels=tunnels_of(node),
-        policies=node.policies,
     )
 
 

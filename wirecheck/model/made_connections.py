@@ -6,7 +6,6 @@ read or followed something wrongly.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ from wirecheck.node.dns import NodeDns
 from wirecheck.node.reach import NodeReach
 from wirecheck.node.seen import NodeSeen
 from wirecheck.paths.answer import Path, paths
-from wirecheck.paths.ends import Destination, NoSuchEndError
+from wirecheck.paths.ends import Destination, NoSuchEndError, trace_arguments
 from wirecheck.paths.journey import Result
 from wirecheck.paths.place import World
-from wirecheck.paths.start import from_node, from_pod
+from wirecheck.paths.start import from_sender
 from wirecheck.text import shortened
 
 MOST_OF_RUN = 32
@@ -45,11 +44,8 @@ class Made:
 
     def arguments(self, node: str) -> str:
         """The arguments of `wirecheck trace` for it."""
-        pod, to = self.source, self.to
-        source = f"pod/{pod.namespace}/{pod.name}" if pod else f"node/{node}"
-        return shlex.join(
-            [source, str(to.address), "--port", str(to.port), "--protocol", to.protocol]
-        )
+        pod, to = self.source.ref if self.source else None, self.to
+        return trace_arguments(pod, node, str(to.address), to.port, to.protocol)
 
 
 @dataclass(frozen=True)
@@ -163,9 +159,8 @@ def _destination(where: str, port: int, protocol: str) -> Destination:
 
 def _branches(world: World, node: str, made: Made) -> tuple[Path, ...]:
     """Every branch of the connection's path; none where it is not known how it begins."""
-    to = made.to
     try:
-        start = from_pod(world, made.source, to) if made.source else from_node(world, node, to)
+        start = from_sender(world, node, made.source, made.to)
     except NoSuchEndError:
         return ()
     return () if isinstance(start, str) else paths(world, start)

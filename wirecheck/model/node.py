@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress, IPNetwork
-from wirecheck.api_index.dns_lookup import Lookup
 from wirecheck.api_index.pod import Pod
-from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref
+from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.table import ServiceTable
@@ -90,7 +89,6 @@ from wirecheck.policy.enforcement import PolicyEnforcement
 from wirecheck.policy.last_programmed import Behind, behind
 from wirecheck.policy.policies_on_node import PoliciesOnNode, policies_on
 from wirecheck.policy.probes import ProbePolicies
-from wirecheck.policy.ways import Deviation
 from wirecheck.snapshot.index import VisitRecord
 from wirecheck.snapshot.node_document import NodeDocument
 from wirecheck.snapshot.objects.node import NodeObject
@@ -445,8 +443,8 @@ class Node:
 
         Raises NotApplicable if no packet filter enforces policies on the node.
         """
-        found = self.policy_enforcement.deviations and behind(self.policy_enforcement)
-        return found or None
+        enforcement = self.policy_enforcement
+        return behind(enforcement) if enforcement.deviations else None
 
     @property
     def agent_health(self) -> AgentHealth:
@@ -608,36 +606,10 @@ class Node:
                 return ""
         return connection.restricted_by
 
-    def denies(self, connection: Reached) -> bool:
-        """Return whether policies deny the connection and a packet filter enforces them."""
-        return self._enforces and self._probe_policies.of_connection(connection) is not None
-
-    def denies_queries(self, pod: Pod, lookup: Lookup) -> bool:
-        """Return whether policies deny the pod's query and a packet filter enforces them."""
-        if not (self._enforces and pod.restricted_by and lookup.is_unanswered):
-            return False
-        return self._probe_policies.deny_queries(pod, self.dns.destinations_of(lookup))
-
-    @property
-    def policy_deviations(self) -> Iterator[Deviation]:
-        """What the node does otherwise than policies, by its rules and by connections made.
-
-        Raises NotApplicable if no packet filter enforces policies on the node.
-        """
-        deviations = self.policy_enforcement.deviations
-        return self._probe_policies.with_made(deviations, self.reach.of_pods, self.name)
-
-    @property
-    def _probe_policies(self) -> ProbePolicies:
-        return ProbePolicies(ClusterPods.of(self.cluster))
-
     @cached_property
-    def _enforces(self) -> bool:
-        try:
-            self.policy_enforcement.require_packet_filter()
-            return self.policy_enforcement.has_enforcer
-        except (FactMissingError, NotApplicable):
-            return False
+    def probe_policies(self) -> ProbePolicies:
+        """What NetworkPolicies mean for the connections and DNS queries of the run."""
+        return ProbePolicies(self.policy_enforcement, self.reach, self.dns)
 
     @cached_property
     def helpers(self) -> HelperReach:

@@ -49,10 +49,8 @@ def unlike_tunnels(seen: Mapping[Ref, Mapping[str, str]]) -> Iterator[UnlikeTunn
         having = [(tunnels[device], ref) for ref, tunnels in seen.items() if device in tunnels]
         groups = sorted(grouped(having).items(), key=lambda each: (-len(each[1]), each[0]))
         has_majority = 2 * len(groups[0][1]) > len(having)
-        for number, (found, refs) in enumerate(groups):
-            if len(groups) == 1 or (has_majority and number == 0):
-                continue
-            value, nodes = groups[1 if number == 0 else 0]
+        for found, refs in groups[1:] if has_majority else groups:
+            value, nodes = groups[1] if found == groups[0][0] else groups[0]
             others = f"{value}, as on {listed(sorted(e.name for e in nodes), MOST_NAMES)}"
             for ref in sorted(refs):
                 yield UnlikeTunnel(replace(ref, part=device), found, others)

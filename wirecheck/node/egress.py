@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from wirecheck.addresses import IPAddress
@@ -22,17 +21,12 @@ from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.node.egress_settings import EgressSetting, EgressSettings
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.iptables import Iptables
+from wirecheck.node.outside import OUTSIDE
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.iptables import Chain
 
 POSTROUTING = "POSTROUTING"
-OUTSIDE: Mapping[int, IPAddress] = {
-    4: IPv4Address("8.8.8.8"),
-    6: IPv6Address("2001:4860:4860::8888"),
-}
-"""Public addresses, for which rules are evaluated; nothing is sent there. Addresses for
-documentation would not do: GKE's agent leaves them alone."""
 
 OF_AGENT = re.compile(r"^-A (IP-MASQ(?:-AGENT)?) .*-j MASQUERADE", re.MULTILINE)
 """The last rule of ip-masq-agent's chain, behind a RETURN for each of its nonMasqueradeCIDRs."""

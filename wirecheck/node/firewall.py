@@ -154,6 +154,11 @@ class Firewall:
         }
         return self._refused(packets, chains, self._around_filter)
 
+    @cached_property
+    def dropped_between_pods(self) -> tuple[Dropped, ...]:
+        """What pods of the node and of other nodes send to each other, if it is dropped."""
+        return tuple(self.dropped(self.packets.between_pods))
+
     @property
     def dropped_from_outside(self) -> Iterator[Dropped]:
         """What clients outside the cluster send to pods, if all of it is dropped, by family.
@@ -161,7 +166,7 @@ class Firewall:
         Without what a rule refuses by its source, which firewall.source_bans lists, and without
         rules that refuse packets between pods as well.
         """
-        known = {each.rule for each in self.dropped(self.packets.between_pods)}
+        known = {each.rule for each in self.dropped_between_pods}
         here = self.seen.cluster.service_index.backends_by_node.get(self.seen.name, ())
         ports = sorted({each.port for each in here})
         for family in (4, 6):

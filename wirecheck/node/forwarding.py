@@ -44,9 +44,7 @@ class Forwarding:
     @property
     def _arrivals(self) -> Iterator[Interface]:
         for pair in self.namespaces.veths:
-            # A packet from a bridge port has arrived at the bridge.
-            device = pair.master if pair.is_bridged else pair.outer if pair.is_routed else None
-            if device is not None:
+            if (device := pair.near) is not None:
                 yield device
         with suppress(NotApplicable):
             yield from self.devices.in_use

@@ -12,8 +12,8 @@ from wirecheck.dataplane.rules.dispatch import empty_chains, named_devices, unkn
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
 from wirecheck.dataplane.rules.ruleset import Stage
 from wirecheck.dataplane.rules.steps import IN, OUT
-from wirecheck.node.egress import OUTSIDE
 from wirecheck.node.firewall import Firewall
+from wirecheck.node.outside import OUTSIDE
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wirecheck.addresses import IPAddress, address
 from wirecheck.catalogue.findings import Ref
 from wirecheck.network.plugin import Attachment
-from wirecheck.node.egress import OUTSIDE
+from wirecheck.node.outside import OUTSIDE
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.route_conflicts import UNRESOLVED
 from wirecheck.node.routing import Routing

@@ -69,7 +69,7 @@ class PodNeighbours:
         if self.seen.cni.attachment not in (Attachment.BRIDGE, Attachment.HOST_ROUTE):
             return
         for pair in self.namespaces.veths:
-            near = pair.master if pair.is_bridged else pair.outer if pair.is_routed else None
+            near = pair.near
             if near is not None and pair.inner.is_up and near.is_up:
                 yield from self._of_node(pair, near)
                 yield from self._of_pod(pair, near)

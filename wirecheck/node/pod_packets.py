@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from wirecheck.addresses import IPAddress, IPNetwork, address, contains, network
+from wirecheck.addresses import IPAddress, IPNetwork, contains, network
 from wirecheck.api_index.network_policy import ingress_policy_of
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.rules.forwarded_packet import ForwardedPacket
+from wirecheck.node.outside import CLIENTS
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.objects.service import ServiceObject
-
-CLIENTS = tuple(
-    map(address, ("8.8.8.8", "193.0.6.139", "2001:4860:4860::8888", "2001:67c:2e8:22::c100:68b"))
-)
-"""Public addresses of two networks, which stand for clients; nothing is sent there."""
 
 MOST_PEERS = 8
 """Rules for pods name their whole network, not one node: a few nodes represent all."""

@@ -9,22 +9,20 @@ know whether a pod without the second rule has lost it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from wirecheck.addresses import IPAddress, address, contains, network
+from wirecheck.addresses import IPAddress, contains, network
 from wirecheck.api_index.pod import Pod
 from wirecheck.network.plugin import AddressSource
 from wirecheck.node.netns import Interface
+from wirecheck.node.outside import OUTSIDE
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing import MAIN, length_of
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.node.seen import NodeSeen
 from wirecheck.snapshot.netns import Rule
-
-OUTSIDE: Mapping[int, IPAddress] = {4: address("8.8.8.8"), 6: address("2001:4860:4860::8888")}
-"""Public addresses, whose routes are looked up; nothing is sent there."""
 
 SEVERAL_INTERFACES = (
     "several network interfaces are in the pod's network, and the node does not show which one has "

@@ -125,6 +125,11 @@ class Veth:
         return all(self.outer.index in routes.get(each, ()) for each in self.pod.addresses)
 
     @property
+    def near(self) -> Interface | None:
+        """The interface of the node at which its packets arrive; None if it is not known."""
+        return self.master if self.is_bridged else self.outer if self.is_routed else None
+
+    @property
     def is_attached(self) -> bool:
         """Whether packets for the pod reach the node side."""
         return self.is_switched or self.is_bridged or self.is_routed

@@ -9,10 +9,9 @@ from wirecheck.addresses import IPNetwork, address, contains
 from wirecheck.dataplane.rules.steps import LOOPBACK
 from wirecheck.dataplane.table import Client
 from wirecheck.node.netns import Interface
+from wirecheck.node.outside import OUTSIDE
 from wirecheck.node.seen import NodeSeen
 
-OUTSIDE_V4, OUTSIDE_V6 = "8.8.8.8", "2001:4860:4860::8888"
-"""Public addresses, whose routes are looked up; nothing is sent there."""
 MOST_LOOKUPS = 16
 """At most so many routes to pods of this node, and of other nodes, are looked up."""
 
@@ -52,7 +51,7 @@ def bridge_of_pods(seen: NodeSeen) -> str:
 
 def uplink(seen: NodeSeen) -> str:
     """The device of the default route; empty if there is none, or several by further conditions."""
-    found = {way_out(seen, str(each)) for each in (OUTSIDE_V4, OUTSIDE_V6)} - {"", LOOPBACK}
+    found = {way_out(seen, str(each)) for each in OUTSIDE.values()} - {"", LOOPBACK}
     return found.pop() if len(found) == 1 else ""
 
 

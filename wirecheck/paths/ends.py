@@ -6,6 +6,7 @@ pod/shop/web-1   node/w1   service/shop/web:80   10.96.0.10:53   [fd00::10]:53
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.api_index.node_addresses import node_ips
 from wirecheck.api_index.pod import Pod
 from wirecheck.api_index.service import cluster_ips
+from wirecheck.catalogue.findings import Ref
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.snapshot.objects.service import ServiceObject, ServicePortSpec
 
@@ -59,6 +61,12 @@ class Destination:
     address: IPAddress
     port: int
     protocol: str
+
+
+def trace_arguments(pod: Ref | None, node: str, where: str, port: int, protocol: str) -> str:
+    """The arguments of `wirecheck trace` for a packet of a pod, or without one of the node."""
+    source = f"pod/{pod.namespace}/{pod.name}" if pod else f"node/{node}"
+    return shlex.join([source, where, "--port", str(port), "--protocol", protocol])
 
 
 def named(text: str) -> Named:

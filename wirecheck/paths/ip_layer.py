@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from wirecheck.dataplane.iptables.base_chains import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.node.netns import Interface
@@ -71,18 +72,26 @@ def _past_virtual_servers(journey: Journey, place: Place, decision: Decision) ->
     """OUTPUT with IPVS behind its table nat."""
     device = device_of(place, decision)
     for out in through_hook(journey, OUTPUT, out=device, until=AT_OUTPUT):
-        taken = [] if is_over(out) else [*scheduled(out)]
-        for each in taken:
-            for on, second in _sent_on(each):
-                if second.is_local and not is_over(on):
-                    yield from _rest_of_output(each, place, decision)
-                else:
-                    yield from _as_own(on, place, second)
-        if not taken and is_over(out):
+        if is_over(out):
             yield out
-        elif not taken:
+        elif taken := [*scheduled(out)]:
+            here = partial(_rest_of_output, place=place, decision=decision)
+            yield from _to_real_servers(taken, place, here)
+        else:
             for rest in through_hook(out, OUTPUT, out=device, since=AT_OUTPUT):
                 yield from _past_output(journey, rest, place, decision)
+
+
+def _to_real_servers(
+    taken: Iterable[Journey], place: Place, here: Callable[[Journey], Iterator[Journey]]
+) -> Iterator[Journey]:
+    """The ways on of what IPVS has taken; `here` is that to a real server of the node itself."""
+    for each in taken:
+        for on, decision in _sent_on(each):
+            if decision.is_local and not is_over(on):
+                yield from here(each)
+            else:
+                yield from _as_own(on, place, decision)
 
 
 def _rest_of_output(journey: Journey, place: Place, decision: Decision) -> Iterator[Journey]:
@@ -208,15 +217,13 @@ def _delivered(journey: Journey, place: Place, device: Interface) -> Iterator[Jo
         yield from _into_socket(through_hook(journey, INPUT, iif=device.name), place)
         return
     for each in through_hook(journey, INPUT, iif=device.name, until=AT_INPUT):
-        taken = [] if is_over(each) else [*scheduled(each)]
-        for chosen in taken:
-            for on, decision in _sent_on(chosen):
-                if decision.is_local and not is_over(on):
-                    yield from _rest_of_input(chosen, place, device)
-                else:
-                    yield from _as_own(on, place, decision)
-        if not taken:
-            yield from [each] if is_over(each) else _rest_of_input(each, place, device)
+        here = partial(_rest_of_input, place=place, device=device)
+        if is_over(each):
+            yield each
+        elif taken := [*scheduled(each)]:
+            yield from _to_real_servers(taken, place, here)
+        else:
+            yield from here(each)
 
 
 def _rest_of_input(journey: Journey, place: Place, device: Interface) -> Iterator[Journey]:

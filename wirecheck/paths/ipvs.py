@@ -14,7 +14,7 @@ from dataclasses import replace
 from wirecheck.addresses import address
 from wirecheck.parse.errors import ParseError
 from wirecheck.parse.ipvs import RealServer, VirtualServer
-from wirecheck.paths.journey import Journey, Translation
+from wirecheck.paths.journey import Journey
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place
 from wirecheck.paths.source_check import setting
@@ -71,21 +71,9 @@ def _sent_to(journey: Journey, server: VirtualServer, real: RealServer) -> Journ
     if real.forward != "Masq":
         why = f"real servers by {real.forward} are not followed"
         return journey.undecided(STAGE, why, *lines)
-    packet = journey.packet
-    to = replace(packet, destination=address(real.address), port=real.port)
-    translation = Translation(
-        journey.at.place.key,
-        True,
-        (packet.destination, packet.port),
-        (to.destination, to.port),
-        by_conntrack=False,
-    )
-    return replace(
-        journey,
-        packet=to,
-        translations=(*journey.translations, translation),
-        taken=journey.taken | {journey.tracking},
-    ).noted(STAGE, f"the destination becomes {to.target}", *lines)
+    on = journey.redirected(address(real.address), real.port)
+    on = replace(on, taken=journey.taken | {journey.tracking})
+    return on.noted(STAGE, f"the destination becomes {on.packet.target}", *lines)
 
 
 def _server_of(place: Place, packet: Segment) -> VirtualServer | str | None:

@@ -189,6 +189,13 @@ class Journey:
         """The journey with a hop that does not move the packet."""
         return self.to(self.at, stage, text, *lines)
 
+    def redirected(self, where: IPAddress, port: int) -> Journey:
+        """The journey to another destination that connection tracking has not translated to."""
+        packet = replace(self.packet, destination=where, port=port)
+        before, after = (self.packet.destination, self.packet.port), (where, port)
+        made = Translation(self.at.place.key, True, before, after, by_conntrack=False)
+        return replace(self, packet=packet, translations=(*self.translations, made))
+
     def dies(self, stage: str, why: str, *lines: str) -> Journey:
         """The end of the journey at this hop."""
         last = self.hop(stage, why, *lines)

@@ -73,8 +73,9 @@ def _asked(
     answering: list[tuple[Place, Interface]] = []
     others: list[tuple[str, str]] = []
     doubts: list[str] = []
-    # Its own entry shows that the kernel has asked, and that nobody has answered.
-    is_unanswered = any(line.endswith(tuple(UNRESOLVED)) for line in lines)
+    # Its own entry may show that the kernel has asked, and that nobody has answered.
+    entry = from_[0].neighbour(from_[1], where)
+    is_unanswered = entry is not None and entry[1] in UNRESOLVED
     for each in reached_from(world, *from_, where):
         if isinstance(each, str):
             unseen.append(each)

@@ -13,7 +13,7 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.dataplane.table import Client, Frontend, Handling, Verdict
 from wirecheck.node.cilium_services import CiliumServices
-from wirecheck.paths.journey import Journey, Translation
+from wirecheck.paths.journey import Journey
 from wirecheck.paths.place import Place
 
 STAGE = "socket"
@@ -63,25 +63,12 @@ def _chosen(journey: Journey, handling: Handling) -> Iterator[Journey]:
 
 
 def _forwarded(journey: Journey, handling: Handling) -> Iterator[Journey]:
-    packet = journey.packet
     for backend, share in zip(handling.backends, handling.shares, strict=True):
         if not share:
             continue
-        to = replace(packet, destination=address(backend.address), port=backend.port)
-        translation = Translation(
-            journey.at.place.key,
-            True,
-            (packet.destination, packet.port),
-            (to.destination, to.port),
-            by_conntrack=False,
-        )
-        on = replace(
-            journey,
-            packet=to,
-            share=journey.share * share,
-            translations=(*journey.translations, translation),
-        )
-        yield on.noted(STAGE, f"it connects to {to.target}", *handling.lines_to(backend))
+        on = journey.redirected(address(backend.address), backend.port)
+        on = replace(on, share=journey.share * share)
+        yield on.noted(STAGE, f"it connects to {on.packet.target}", *handling.lines_to(backend))
     if (lost := 1 - sum(handling.shares)) > 1e-9:
         on = replace(journey, share=journey.share * lost)
         yield on.dies(STAGE, "a slot of the Service has no backend", *handling.lines[:1])

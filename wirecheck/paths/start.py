@@ -55,6 +55,14 @@ def from_node(world: World, name: str, to: Destination) -> Journey | str:
     return _sends(machine.host, UNSPECIFIED[to.address.version], to)
 
 
+def from_sender(world: World, node: str, pod: Pod | None, to: Destination) -> Journey | str:
+    """The beginning at a pod of the node, or without one at the node itself.
+
+    Raises NoSuchEndError as `from_pod`.
+    """
+    return from_pod(world, pod, to) if pod else from_node(world, node, to)
+
+
 def _of_address(world: World, where: IPAddress, to: Destination) -> Journey | str:
     """From an address of a pod, of a node, or outside of the cluster."""
     if where.version != to.address.version:

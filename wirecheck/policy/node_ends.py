@@ -18,7 +18,7 @@ from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.dataplane.rules.set_members import OF_ADDRESS_AND_PORT, IpsetMembers
-from wirecheck.node.egress import OUTSIDE
+from wirecheck.node.outside import OUTSIDE
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing import REFUSING

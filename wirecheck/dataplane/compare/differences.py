@@ -46,6 +46,12 @@ class Kind(StrEnum):
     """Not a fault of the node: this frontend is inconclusive."""
 
 
+RULES_UNKNOWN = frozenset(
+    {Kind.ORDER_UNKNOWN, Kind.CONDITIONS_UNKNOWN, Kind.RULE_UNKNOWN, Kind.NOT_UNDERSTOOD}
+)
+"""Those that are none for certain, because rules are not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One deviation of one frontend, or of one of its backends."""

@@ -10,7 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from wirecheck.dataplane.compare.differences import ACCEPTED_BEFORE, Difference, Differences, Kind
+from wirecheck.dataplane.compare.differences import (
+    ACCEPTED_BEFORE,
+    RULES_UNKNOWN,
+    Difference,
+    Differences,
+    Kind,
+)
 from wirecheck.dataplane.table import (
     Client,
     Entry,
@@ -23,12 +29,7 @@ from wirecheck.dataplane.table import (
 
 LEAST_SERVICES = 2
 """With a single Service the fault is that Service's."""
-UNKNOWN = frozenset(
-    {
-        *(Kind.UNDECIDED, Kind.ORDER_UNKNOWN, Kind.CONDITIONS_UNKNOWN),
-        *(Kind.RULE_UNKNOWN, Kind.NOT_UNDERSTOOD),
-    }
-)
+UNKNOWN = RULES_UNKNOWN | {Kind.UNDECIDED}
 """Differences that say only that nothing is known."""
 
 
