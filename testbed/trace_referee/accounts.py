@@ -1,7 +1,7 @@
 """Independent accounts of where a packet died: what the kernel counted in the netns that is named.
 
 Counters are compared around one connection: those of iptables' rules and policies, of nftables'
-rules with `counter`, and of /proc/net. Neighbour entries show who did not answer.
+rules with `counter`, and of /proc/net.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
-from testbed.trace_referee.world import World
+from testbed.trace_referee.namespaces import Netns
 
-SAVED = ("iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save")
+SAVED = {
+    4: (("iptables-nft-save", "-c"), ("iptables-legacy-save", "-c")),
+    6: (("ip6tables-nft-save", "-c"), ("ip6tables-legacy-save", "-c")),
+}
+NFT = (("nft", "list", "ruleset"),)
 FILES = ("snmp", "netstat", "snmp6", "xfrm_stat")
-SCRIPT = "; ".join(
-    [*(f"{each} -c 2>/dev/null" for each in SAVED), "nft list ruleset 2>/dev/null",
-     *(f"cat /proc/net/{each} 2>/dev/null" for each in FILES), "ip neigh show"]
-)  # fmt: skip
 RULE = re.compile(r"\[(\d+):\d+\] (-A .*)")
 POLICY = re.compile(r":(\S+) DROP \[(\d+):\d+\]")
 NFT_RULE = re.compile(r"\s*(.*?)\s*counter packets (\d+) bytes \d+\s*(.*?)(?: # handle \d+)?")
 VALUE = re.compile(r"(\w+)\s+(\d+)")
-SILENT = re.compile(r"(\S+) dev \S+ .*(?:FAILED|INCOMPLETE)")
 COUNTED = {
     "routing": ("IpOutNoRoutes", "IpInNoRoutes", "IpInAddrErrors", "Ip6OutNoRoutes",
                 "Ip6InNoRoutes", "Ip6InAddrErrors"),
@@ -37,27 +36,31 @@ COUNTED = {
 """By stage, the counters of which one has to grow."""
 
 
-@dataclass(frozen=True)
-class Counted:
-    """Every counter of one netns at one moment."""
+Counted = Counter[str]
+"""Every counter of one netns at one moment, by its name or rule."""
 
-    values: Counter[str]
-    silent: frozenset[str]
-    """The addresses that did not answer ARP or neighbour discovery."""
 
-    @staticmethod
-    def of(world: World, pod: str) -> Counted:
-        """Read the netns of a pod, or of the node without one."""
-        enter = f"ip netns exec {pod} " if pod else ""
-        script = f"{enter}sh -c '{SCRIPT}'"
-        inside = ["nsenter", "--target", str(world.pid), "--all", "--", "/bin/sh", "-c", script]
-        done = subprocess.run(inside, capture_output=True, timeout=60, check=False, text=True)
-        return counted(done.stdout)
+def counted_in(netns: Netns, line: str, family: int) -> Counted:
+    """Read the counters of a netns, with those of rules if a packet ends there by this rule."""
+    commands: tuple[tuple[str, ...], ...] = ()
+    if "-A " in line or "policy DROP of " in line:
+        commands = SAVED[family]
+    if line.endswith(("drop", "reject")) or "policy" in line:
+        commands += NFT
+    with netns.entered():
+        own = Path("/proc/thread-self/net")
+        texts = [(own / each).read_text() for each in FILES if (own / each).exists()]
+        texts += [_output(each) for each in commands]
+    return counted("\n".join(texts))
+
+
+def _output(command: tuple[str, ...]) -> str:
+    return subprocess.run(command, capture_output=True, timeout=60, check=False, text=True).stdout
 
 
 def counted(text: str) -> Counted:
-    """What the script prints."""
-    return Counted(Counter(dict(_values(text))), frozenset(SILENT.findall(text)))
+    """What these files and tools show."""
+    return Counter(dict(_values(text)))
 
 
 def _values(text: str) -> Iterator[tuple[str, int]]:
@@ -84,18 +87,15 @@ def _plain(rule: str) -> str:
     return " ".join(rule.split())
 
 
-def has_account(stage: str, lines: list[str], before: Counted, after: Counted) -> bool:
-    """Whether the kernel counted that a packet ended at the stage, by these lines."""
-    grown = {name for name, value in after.values.items() if value > before.values[name]}
-    line = lines[-1] if lines else ""
+def has_account(stage: str, line: str, before: Counted, after: Counted) -> bool:
+    """Whether the kernel counted that a packet ended at the stage, by this line."""
+    grown = {name for name, value in after.items() if value > before[name]}
     if " -A " in f" {line}":
         return line[line.index("-A ") :] in grown
     if "policy DROP of " in line:
         base = line.partition("policy DROP of ")[2].partition(":")[0]
         return f"policy of {base}" in grown
     kind = "IPsec" if line.startswith("block ") else stage.partition(" ")[0]
-    if kind == "neighbour":
-        return bool(after.silent)
-    if any(_plain(line).endswith(each) for each in grown if each.endswith((" drop", "drop"))):
+    if any(_plain(line).endswith(each) for each in grown if each.endswith("drop")):
         return True
     return bool(grown & {*COUNTED.get(stage, ()), *COUNTED.get(kind, ())})

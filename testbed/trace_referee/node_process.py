@@ -1,15 +1,13 @@
 """A node in namespaces of its own: run as process 1 of them by `world.py`.
 
 Two pods are ports of a bridge, and one has a pair and a route of its own with proxy_arp, as
-Calico does. Every pod listens on ports 8080 and 9090 over TCP, and answers there over UDP; so does
-the node. It prints one line when all stands, and stays until its standard input is closed.
+Calico does. It prints one line when all stands, and stays until its standard input is closed.
 """
 
 import ctypes
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +17,6 @@ Pod = dict[str, Any]
 Node = dict[str, Any]
 
 NEW_NETWORK = 0x40000000
-PORTS = (8080, 9090)
 
 
 def ip(*words: str) -> None:
@@ -83,41 +80,6 @@ def routed(pod: Pod, _: Node) -> None:
     ip("-n", pod["name"], "route", "add", "default", "via", "169.254.1.1", "dev", "eth0")
 
 
-def listeners() -> list[socket.socket]:
-    """Listen on the ports of every netns."""
-    kept = []
-    for port in PORTS:
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(("0.0.0.0", port))
-        listener.listen()
-        kept.append(listener)
-        if os.fork() == 0:
-            answer_datagrams(port)
-        second = socket.socket(socket.AF_INET6)
-        second.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        second.bind(("::", port))
-        second.listen()
-        kept.append(second)
-    return kept
-
-
-def answer_datagrams(port: int) -> None:
-    """Return every datagram to its sender, from the address that it was sent to."""
-    server = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    server.bind(("::", port))
-    while True:
-        data, ancillary, _, client = server.recvmsg(64, 128)
-        # The address without the device, by which the answer would otherwise leave.
-        asked = [(level, kind, where[:16] + bytes(4)) for level, kind, where in ancillary]
-        try:
-            server.sendmsg([data], asked, 0, client)
-        except OSError:
-            continue
-
-
 def start_process(pod: Pod, cgroup_root: str, ready: int) -> None:
     """A process in the pod's netns and in its cgroup, by which a visit finds the pod."""
     if os.fork():
@@ -129,7 +91,6 @@ def start_process(pod: Pod, cgroup_root: str, ready: int) -> None:
     cgroup = Path(cgroup_root) / "kubepods" / "burstable" / f"pod{pod['uid']}" / ("0" * 64)
     cgroup.mkdir(parents=True, exist_ok=True)
     (cgroup / "cgroup.procs").write_text(str(os.getpid()))
-    kept = listeners()  # noqa: F841 - stay open
     os.write(ready, b".")
     while True:
         signal.pause()
@@ -147,7 +108,6 @@ def main() -> None:
         start_process(pod, described["cgroup"], writer)
     for _ in described["pods"]:
         assert os.read(reader, 1)
-    kept = listeners()  # noqa: F841 - stay open
     print("ready", flush=True)
     sys.stdin.read()
 

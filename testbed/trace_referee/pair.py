@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from testbed.trace_referee.world import PlacedNode, PlacedPod, Seen, World, running
@@ -56,16 +57,12 @@ class Pair:
         """The node with that name."""
         return next(each for each in self.worlds if each.placed.name == node)
 
-    def forget(self) -> None:
-        """Forget neighbours that were learned, on both nodes."""
-        for each in self.worlds:
-            each.forget()
-
     def visit(self) -> Seen:
         """What the node program reports of both, once all their addresses are usable."""
         for each in self.worlds:
             each.run(_usable(each.placed))
-        found = [each.visit().documents for each in self.worlds]
+        with ThreadPoolExecutor() as pool:
+            found = [each.documents for each in pool.map(World.visit, self.worlds)]
         return Seen({**found[0], **found[1]})
 
 

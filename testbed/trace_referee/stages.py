@@ -11,7 +11,7 @@ OF_DEVICES = ("neighbour", "bridge", "ingress", "egress", "FDB", "device")
 
 
 class Ended(Protocol):
-    """A packet, where it ended, and whether the kernel has counted that."""
+    """A packet, where it ended, and whether counters or a capture show that."""
 
     @property
     def result(self) -> str: ...
@@ -22,6 +22,12 @@ class Ended(Protocol):
     @property
     def is_counted(self) -> bool: ...
 
+    @property
+    def is_captured(self) -> bool: ...
+
+    @property
+    def has_account(self) -> bool: ...
+
 
 class Deciding:
     """Worlds by the kinds of their changes, and dead packets by the stage that ended them."""
@@ -31,6 +37,8 @@ class Deciding:
         self._having: Counter[str] = Counter()
         self._ended: Counter[str] = Counter()
         self._counted: Counter[str] = Counter()
+        self._captured: Counter[str] = Counter()
+        self._either: Counter[str] = Counter()
 
     def add(self, kinds: Sequence[str], packets: Iterable[Ended]) -> None:
         """Count a world: the kinds of its changes, and its packets."""
@@ -41,18 +49,28 @@ class Deciding:
                 stage = stage_of(each.stage)
                 self._ended[stage] += 1
                 self._counted[stage] += each.is_counted
+                self._captured[stage] += each.is_captured
+                self._either[stage] += each.has_account
 
     def lines(self) -> Iterator[str]:
         """The table, the most frequent first."""
         yield "Changes, with the share of worlds that have them:"
         for kind, count in self._having.most_common():
             yield f"  {kind:<22}{count:>6}{count / self._worlds:>8.0%}"
-        dead, counted = self._ended.total(), self._counted.total()
-        share = f" ({counted / dead:.0%})" if dead else ""
-        yield "Stages, with the packets that died there, and of how many the kernel shows that:"
+        dead, either = self._ended.total(), self._either.total()
+        share = f" ({either / dead:.1%})" if dead else ""
+        yield "Stages: packets that died there; shown by counters, by a capture, by either:"
         for stage, count in self._ended.most_common():
-            yield f"  {stage:<22}{count:>6}{self._counted[stage]:>6}"
-        yield f"  {'total':<22}{dead:>6}{counted:>6}{share}"
+            yield self._line(stage, count, *(each[stage] for each in self._accounts))
+        yield self._line("total", dead, *(each.total() for each in self._accounts)) + share
+
+    @property
+    def _accounts(self) -> tuple[Counter[str], ...]:
+        return self._counted, self._captured, self._either
+
+    @staticmethod
+    def _line(name: str, *counts: int) -> str:
+        return f"  {name:<22}" + "".join(f"{each:>7}" for each in counts)
 
 
 def stage_of(name: str) -> str:

@@ -26,18 +26,6 @@ from wirecheck.snapshot.index import RoundRecord, SnapshotIndex, VisitRecord, Vi
 from wirecheck.snapshot.node_document import NodeDocument
 
 CGROUPS = (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup"))
-CONNECT = (
-    "import socket,struct,sys; a=socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=1)[0]; "
-    "s=socket.socket(a[0], 1); "
-    "s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack('ll', 0, 600000)); "
-    "s.connect_ex(a[4]); s.getpeername()"
-)
-"""It waits in the kernel: what becomes of later packets is not reported as its failure."""
-ASK = (
-    "import socket,sys; a=socket.getaddrinfo(sys.argv[1], int(sys.argv[2]), type=2)[0]; "
-    "s=socket.socket(a[0], 2); s.settimeout(1.5); s.connect(a[4]); s.send(b'x'); s.recv(9)"
-)
-PROGRAMS = {"tcp": CONNECT, "udp": ASK}
 SECONDS = 60
 
 
@@ -89,22 +77,6 @@ class World:
         """Run a command on the node. Raises CalledProcessError if it fails."""
         inside = ["nsenter", "--target", str(self.pid), "--all", "--", "/bin/sh", "-c", command]
         subprocess.run(inside, check=True, capture_output=True, timeout=SECONDS)
-
-    def connects(self, source: str, address: str, port: int, protocol: str = "tcp") -> bool:
-        """Whether a connection is made, or a datagram answered.
-
-        From a pod, or with an empty name from the node.
-        """
-        enter = f"ip netns exec {source} " if source else ""
-        with contextlib.suppress(subprocess.CalledProcessError):
-            self.run(f'{enter}{sys.executable} -c "{PROGRAMS[protocol]}" {address} {port}')
-            return True
-        return False
-
-    def forget(self) -> None:
-        """Forget neighbours that were learned: each connection asks again."""
-        flushed = (f"ip -n {each.name} neigh flush all" for each in self.placed.pods)
-        self.run("; ".join([*flushed, "ip neigh flush all"]))
 
     def visit(self) -> Seen:
         """What the node program reports."""

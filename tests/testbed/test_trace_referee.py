@@ -6,11 +6,12 @@ import pytest
 
 from testbed.referee.dice import Dice
 from testbed.trace_referee.accounts import counted, has_account
-from testbed.trace_referee.capture import Captured, add
 from testbed.trace_referee.changes import KINDS, OF_IPV4, OF_PAIR, change, in_ipv6, site_of
-from testbed.trace_referee.cli import Outcome
+from testbed.trace_referee.duel import Outcome
+from testbed.trace_referee.namespaces import Netns
 from testbed.trace_referee.pair import NODES
 from testbed.trace_referee.stages import Deciding
+from testbed.trace_referee.taps import IPV4, Sighting, came_into, has_ended_in, phase_of
 
 
 def test_the_same_seed_gives_the_same_changes() -> None:
@@ -58,11 +59,11 @@ def test_the_table_of_changes_and_stages() -> None:
         "Changes, with the share of worlds that have them:",
         "nft 1 50%",
         "route 1 50%",
-        "Stages, with the packets that died there, and of how many the kernel shows that:",
-        "neighbour 2 1",
-        "veth pair 1 0",
-        "forward 1 1",
-        "total 4 2 (50%)",
+        "Stages: packets that died there; shown by counters, by a capture, by either:",
+        "neighbour 2 1 0 1",
+        "veth pair 1 0 0 0",
+        "forward 1 1 0 1",
+        "total 4 2 0 2 (50.0%)",
     ]
 
 
@@ -86,7 +87,6 @@ table ip t {
 Ip: Forwarding DefaultTTL OutNoRoutes
 Ip: 1 64 5
 XfrmInPolBlock          \t0
-10.244.1.3 dev cni0 lladdr 02:00:00:00:00:01 REACHABLE
 """
 
 
@@ -99,14 +99,13 @@ XfrmInPolBlock          \t0
          "packets 5"),
         ("routing", "blackhole", "1 64 5", "1 64 6"),
         ("forward", "block fwd 10.244.1.2/32 to 10.244.1.3/32", "\t0", "\t1"),
-        ("neighbour on cni0", "", "lladdr 02:00:00:00:00:01 REACHABLE", " FAILED"),
     ],
 )  # fmt: skip
 def test_what_the_kernel_counted(stage: str, line: str, old: str, new: str) -> None:
     before, after = counted(BEFORE), counted(BEFORE.replace(old, new))
 
-    assert has_account(stage, [line], before, after)
-    assert not has_account(stage, [line], before, before)
+    assert has_account(stage, line, before, after)
+    assert not has_account(stage, line, before, before)
 
 
 @pytest.mark.parametrize(
@@ -124,19 +123,63 @@ def test_disagreements(is_made: bool, result: str, reason: str, is_wrong: bool) 
     assert Outcome("a", "10.244.0.3", 8080, is_made, result, reason).is_wrong is is_wrong
 
 
+NODE, POD = Netns("n1", "", 3), Netns("n1", "a", 4)
+
+
 @pytest.mark.parametrize(
-    ("packets", "has_ended"),
+    ("seen", "is_origin", "has_ended"),
     [
-        ([], False),
-        ([(40000, 8080, False)], True),
-        ([(40000, 8080, False), (40000, 8080, True)], False),
-        ([(40000, 8080, False), (40000, 8080, True), (8080, 40000, False)], True),
-        ([(8080, 40000, True)], False),
-        ([(40000, 53, False)], False),
+        ([], False, False),
+        ([], True, True),
+        ([("veth2", False)], False, True),
+        ([("veth2", False), ("cni0", False), ("cni0", True)], False, True),
+        ([("veth2", False), ("veth3", True)], False, False),
+        ([("uplink", False), ("flannel.1", False)], False, True),
+        ([("flannel.1", True), ("uplink", True)], True, False),
+        ([("lo", True), ("lo", False)], True, True),
+        ([("lo", True), ("lo", False)], False, False),
     ],
 )
-def test_what_a_capture_shows(packets: list[tuple[int, int, bool]], has_ended: bool) -> None:
-    seen = Captured()
-    add(seen, packets)
+def test_what_a_capture_shows(
+    seen: list[tuple[str, bool]], is_origin: bool, has_ended: bool
+) -> None:
+    found = frozenset(Sighting(NODE, device, sent, "request") for device, sent in seen)
 
-    assert seen.has_ended_here is has_ended
+    assert has_ended_in(found, "request", NODE, is_origin=is_origin) is has_ended
+    assert not has_ended_in(found, "answer", NODE, is_origin=False)
+
+
+def test_who_takes_a_frame() -> None:
+    own = Sighting(POD, "eth0", False, "request")
+    seen = {
+        own,
+        Sighting(NODE, "veth2", False, "request", True),
+        Sighting(NODE, "lo", False, "answer"),
+    }
+
+    assert came_into(frozenset(seen), "request") == {POD}
+    assert came_into(frozenset(seen), "answer") == set()
+
+
+ETHERNET = bytes(12) + b"\x08\x00"
+
+
+def _datagram(source: int, target: int, payload: bytes = b"") -> bytes:
+    ports = source.to_bytes(2) + target.to_bytes(2) + bytes(4)
+    return ETHERNET + b"\x45" + bytes(8) + b"\x11" + bytes(10) + ports + payload
+
+
+@pytest.mark.parametrize(
+    ("frame", "phase"),
+    [
+        (_datagram(40_001, 8080), "request"),
+        (_datagram(8080, 40_001), "answer"),
+        (_datagram(40_002, 8080), None),
+        (_datagram(5, 8472, bytes(8) + _datagram(40_001, 8080)), "request"),
+        (_datagram(5, 8472, bytes(8) + _datagram(8080, 40_001)[:30]), None),
+        (_datagram(5, 8472), None),
+        (ETHERNET, None),
+    ],
+)
+def test_packets_of_a_connection_also_inside_of_a_tunnel(frame: bytes, phase: str | None) -> None:
+    assert phase_of(frame, IPV4, 40_001) == phase
