@@ -51,10 +51,6 @@ def up(proxy_mode: str, vm: bool, dual_stack: bool, name: str, layout: str) -> N
         raise click.UsageError(
             f"the network {name} has no kube-proxy: leave one of the two options out"
         )
-    if dual_stack and not network.dual_stack:
-        raise click.UsageError(
-            f"the network {name} has one IP family here: leave one of the two out"
-        )
     files = file_layout_named(layout)
     if files is not KUBEADM and (vm or dual_stack or not network.k3s):
         raise click.UsageError(

@@ -64,8 +64,6 @@ class PodNetwork(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether kube-proxy runs: a network can forward Services by itself."""
     encapsulates: bool = True
     """Whether packets between nodes have the nodes' addresses outside, and not the pods'."""
-    dual_stack: bool = False
-    """Whether it was tried with both IP families."""
     k3s: bool = False
     """Whether a node's files can be where k3s has them."""
     virtual_machine: bool = False

@@ -19,7 +19,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Shape]:
     [
         (["--network", "cilium", "--proxy-mode", "nftables"], "cilium has no kube-proxy"),
         (["--network", "cilium", "--vm"], "no part in the network cilium"),
-        (["--network", "kind", "--dual-stack"], "the network kind has one IP family here"),
+        (["--layout", "k3s", "--dual-stack"], "the layout k3s has one IP family"),
         (["--vm", "--dual-stack"], "the virtual machine has one IP family"),
     ],
 )
