@@ -6,7 +6,6 @@ have other numbers, and other bytes, on every node.
 
 from __future__ import annotations
 
-import base64
 import gzip
 import random
 import tempfile
@@ -118,8 +117,7 @@ def _rows(maps: EbpfMaps, subject: Subject) -> Iterator[tuple[Any, ...]]:
     for each in maps.maps:
         layout = LAYOUTS[each.name, each.key_size, each.value_size]
         if layout.subject is subject:
-            data = base64.b64decode(each.entries)
-            yield from layout.entries(maps.byte_order).iter_unpack(data)
+            yield from layout.entries(maps.byte_order).iter_unpack(each.data)
 
 
 def _changed(maps: EbpfMaps, change: Any) -> EbpfMaps:
@@ -129,6 +127,7 @@ def _changed(maps: EbpfMaps, change: Any) -> EbpfMaps:
 def _map(found: EbpfMap, byte_order: str, change: Any) -> EbpfMap:
     layout = LAYOUTS[found.name, found.key_size, found.value_size]
     form = layout.entries(byte_order)
-    rows = form.iter_unpack(base64.b64decode(found.entries))
-    packed = sorted(form.pack(*change(layout.subject, row)) for row in rows)
-    return structs.replace(found, entries=base64.b64encode(b"".join(packed)).decode())
+    rows = form.iter_unpack(found.data)
+    return found.with_data(
+        b"".join(sorted(form.pack(*change(layout.subject, row)) for row in rows))
+    )

@@ -65,7 +65,7 @@ def texts(document: NodeDocument) -> Iterable[str]:
     """What the node's rules were read from."""
     yield from (each.output for each in document.commands.values() if each.output)
     yield document.files.get("/proc/net/ip_vs", "")
-    yield from (each.entries for each in (document.ebpf.maps if document.ebpf else ()))
+    yield from (each.columns for each in (document.ebpf.maps if document.ebpf else ()))
 
 
 def split(text: str) -> list[object]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Annotated
+
+from msgspec.structs import replace
 
 from wirecheck.snapshot.part import FEW, Output, SnapshotPart, Word
 
@@ -22,9 +26,46 @@ class EbpfMap(SnapshotPart, frozen=True):
     is_complete: bool = True
     """Whether `count` are all entries; otherwise a limit of the node program ended it."""
     entries: Output = ""
-    """Every key followed by its value, sorted, in base64; empty for a map that is only counted."""
+    """Every key followed by its value, sorted, in base64. Only in documents of older programs."""
+    columns: Output = ""
+    """The same entries in columns: the first byte of each, then the second of each, and so on.
+
+    Neighbouring entries have many bytes in common, so this compresses to a fraction of `entries`.
+    Empty for a map that is only counted.
+    """
     problem: Word = ""
     """Why it could not be read."""
+
+    @property
+    def data(self) -> bytes:
+        """Every key followed by its value. Raises ValueError if they are damaged.
+
+        Only for a map whose sizes are known: it takes a step for each byte of an entry.
+        """
+        size = self.key_size + self.value_size
+        data = binascii.a2b_base64(self.columns or self.entries, strict_mode=True)
+        if len(data) != self.count * size:
+            raise ValueError(f"{len(data)} bytes are not {self.count} entries of {size} bytes")
+        return _in_rows(data, self.count, size) if self.columns else data
+
+    def with_data(self, data: bytes) -> EbpfMap:
+        """The map with these entries, which have its sizes."""
+        size = self.key_size + self.value_size
+        columns = b"".join(data[at::size] for at in range(size))
+        text = base64.b64encode(columns).decode()
+        return replace(self, count=len(data) // size, entries="", columns=text)
+
+    @property
+    def without_data(self) -> EbpfMap:
+        """The map without its entries."""
+        return replace(self, entries="", columns="")
+
+
+def _in_rows(columns: bytes, count: int, size: int) -> bytes:
+    rows = bytearray(len(columns))
+    for at in range(size):
+        rows[at::size] = columns[at * count : (at + 1) * count]
+    return bytes(rows)
 
 
 class EbpfMaps(SnapshotPart, frozen=True):

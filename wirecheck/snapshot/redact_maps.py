@@ -6,14 +6,10 @@ with them as well.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
-
-from msgspec.structs import replace
 
 from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.snapshot.ebpf_maps import EbpfMap
@@ -80,21 +76,18 @@ OTHER_BITS = 32
 def redacted_map(addresses: AddressMap, byte_order: str, found: EbpfMap) -> EbpfMap:
     """The map with other addresses."""
     key = (found.name, found.key_size, found.value_size)
-    if not found.entries or (key in ADDRESSES and ADDRESSES[key] is None):
+    is_empty = not found.entries and not found.columns
+    if is_empty or (key in ADDRESSES and ADDRESSES[key] is None):
         return found
-    try:
-        data = base64.b64decode(found.entries, validate=True)
-    except (binascii.Error, ValueError):
-        data = b""
-    size = found.key_size + found.value_size
     change = _change_of(addresses, byte_order, key)
-    if change is None or len(data) != found.count * size:
-        return replace(found, entries="")
-    entries = [change(each) for each in _pieces(data, size)]
+    if change is None:
+        return found.without_data
+    try:
+        entries = [change(each) for each in _pieces(found.data, found.key_size + found.value_size)]
+    except ValueError:
+        return found.without_data
     known = sorted(each for each in entries if each is not None)
-    if len(known) < len(entries):
-        return replace(found, entries="")
-    return replace(found, entries=base64.b64encode(b"".join(known)).decode())
+    return found.with_data(b"".join(known)) if len(known) == found.count else found.without_data
 
 
 def _pieces(data: bytes, size: int) -> Iterator[bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import errno
 import json
@@ -129,7 +128,7 @@ def test_maps_are_read_in_batches_and_one_by_one() -> None:
         read = by_name[SERVICES]
         assert (read.key_size, read.value_size, read.max_entries) == (12, 12, 2 * entries)
         expected = sorted(key + value for key, value in map(service, range(entries)))
-        assert base64.b64decode(read.entries) == b"".join(expected)
+        assert read.data == b"".join(expected)
         assert (read.count, read.is_complete) == (entries, True)
         assert by_name[RANGES].count == 7
         assert by_name[POLICY] == EbpfMap(POLICY, TRIE, 12, 12, 100, 9)

@@ -1,6 +1,5 @@
 """Nodes read one after the other give what each gives alone, and only what differs is read."""
 
-import base64
 import random
 from collections.abc import Iterable
 
@@ -150,18 +149,18 @@ def without(document: EbpfMaps, name: str, keys: Iterable[bytes]) -> EbpfMaps:
     """The same without the entries whose keys begin so."""
     (of,) = (each for each in document.maps if each.name == name)
     entries = [each for each in entries_of(of) if not each.startswith(tuple(keys))]
-    other = replace(of, count=len(entries), entries=base64.b64encode(b"".join(entries)).decode())
+    other = of.with_data(b"".join(entries))
     return replace(document, maps=[other if each is of else each for each in document.maps])
 
 
 def entries_of(found: EbpfMap) -> list[bytes]:
-    data, size = base64.b64decode(found.entries), found.key_size + found.value_size
+    data, size = found.data, found.key_size + found.value_size
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def with_one_other_byte(document: EbpfMaps, chance: random.Random) -> EbpfMaps:
     of = chance.choice([each for each in document.maps if each.count])
-    data = bytearray(base64.b64decode(of.entries))
+    data = bytearray(of.data)
     data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-    other = replace(of, entries=base64.b64encode(data).decode())
+    other = of.with_data(bytes(data))
     return replace(document, maps=[other if each is of else each for each in document.maps])

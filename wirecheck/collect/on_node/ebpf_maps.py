@@ -72,7 +72,7 @@ def read_all(seconds: float) -> JsonObject:
     for name in kept[:MOST_MAPS]:
         found = _map("%s/%s" % (folder, name), name, left, ends)
         if found is not None:
-            left -= len(found.get("entries", "")) * 3 // 4
+            left -= len(found.get("columns", "")) * 3 // 4
             document["maps"].append(found)
     others = set(names).difference(kept)
     # The maps of pods are counted last.
@@ -154,8 +154,17 @@ def read_map(descriptor: int, name: str, most_bytes: int, ends: float) -> Option
             break
         entries[key] = value
     data = b"".join(key + entries[key] for key in sorted(entries))
-    found["count"], found["entries"] = len(entries), base64.b64encode(data).decode()
+    columns = in_columns(data, key_size + value_size)
+    found["count"], found["columns"] = len(entries), base64.b64encode(columns).decode()
     return found
+
+
+def in_columns(data: bytes, size: int) -> bytes:
+    """The first byte of each entry, then the second of each, and so on.
+
+    Sorted entries differ in few bytes from their neighbours, so this compresses well.
+    """
+    return b"".join([data[at::size] for at in range(size)])
 
 
 def _count(path: str, name: str, ends: float) -> Optional[JsonObject]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -47,21 +46,15 @@ def entries_of(found: EbpfMap, byte_order: str) -> Iterator[tuple[Any, ...]]:
 
 def data_of(found: EbpfMap) -> bytes:
     """The keys and values, one after the other. Raises ParseError like `entries_of`."""
-    size = layout_of(found).entries("little").size
+    layout_of(found)
     if not found.is_complete:
         raise ParseError(
             f"eBPF map {found.name}: only {found.count:,} entries were read before a limit"
         )
     try:
-        data = binascii.a2b_base64(found.entries, strict_mode=True)
+        return found.data
     except ValueError as error:
         raise ParseError(f"eBPF map {found.name}: its entries are damaged: {error}") from error
-    if len(data) != found.count * size:
-        raise ParseError(
-            f"eBPF map {found.name}: {len(data)} bytes are not {found.count} entries of "
-            f"{size} bytes"
-        )
-    return data
 
 
 def net16(byte_order: str) -> Net16:
