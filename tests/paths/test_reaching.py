@@ -130,3 +130,16 @@ def test_nobody_outside_reaches_a_closed_port(traced) -> None:
     view = traced("outside", "node/wc-w2:81", complete)
 
     assert (view.result, view.paths[0].decisive.stage) == ("dies", "socket")
+
+
+@pytest.mark.parametrize("address", ["10.244.1.2", "fd00:244:0:1::2"])
+def test_each_family_has_a_tunnel_of_its_own(traced, address: str) -> None:
+    """flannel's two devices have one VNI and one port, each on the socket of its family."""
+    view = traced(
+        "node/wc-w1", address, complete, of="dual-stack", port="53", protocol="udp", one_way=True
+    )
+
+    (path,) = view.paths
+    assert path.there.result == "reaches"
+    stages = [each.text for each in path.there.hops if each.stage == "tunnel"]
+    assert stages == [f"unwrapped by {'flannel-v6.1' if ':' in address else 'flannel.1'}"]

@@ -98,7 +98,7 @@ PROFILES = {
             "cron",
             "every hour or night: cheap, and sends only DNS queries",
             ("*",),
-            without=("reachability.*", "paths.match_connections"),
+            without=("reachability.*", "paths.*"),
         ),
         Profile(
             "preprod",

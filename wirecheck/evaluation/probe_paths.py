@@ -20,6 +20,7 @@ from wirecheck.paths.ends import Destination, NoSuchEndError, trace_arguments
 from wirecheck.paths.further import further_hops
 from wirecheck.paths.journey import Hop, Result
 from wirecheck.paths.place import THE_NODE
+from wirecheck.paths.sentence import MISLED
 from wirecheck.paths.start import from_sender
 from wirecheck.results.records import FindingRecord, TracedPath
 from wirecheck.text import shortened
@@ -29,8 +30,6 @@ MOST_OF_RUN = 200
 """Paths that are traced: with a fault that all nodes have, a few of them show it."""
 MOST_FOLLOWED_ON = 60
 """Paths of a run of which every further line is named."""
-MISLED = ("no node's route", "no rule translates")
-"""How sentences begin about packets that leave the cluster and should not."""
 MOST_LINES = 3
 LONGEST = 500
 WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
@@ -71,7 +70,7 @@ class ProbePaths:
         where = address(sent.address)
         to = Destination(sent.address, where, sent.port, sent.protocol)
         try:
-            pod = self._pod(node, sent.source) if sent.source else None
+            pod = self._pod(sent.source) if sent.source else None
             if sent.source and pod is None:
                 return None
             start = from_sender(self._world, node, pod, to)
@@ -92,19 +91,18 @@ class ProbePaths:
             record = replace(record, further=further)
         return record
 
-    def _pod(self, node: str, ref: Ref) -> Pod | None:
-        pods = (*self._cluster.pod_index.by_node.get(node, ()), *self._helpers(node))
-        return next((each for each in pods if each.ref.object_key == ref.object_key), None)
-
-    def _helpers(self, node: str) -> tuple[Pod, ...]:
-        return self._cluster.pod_index.helpers_by_node.get(node, ())
+    def _pod(self, ref: Ref) -> Pod | None:
+        index = self._cluster.pod_index
+        return next(
+            (e for e in (*index.own, *index.helpers) if e.ref.object_key == ref.object_key), None
+        )
 
 
 def with_path(record: FindingRecord, path: TracedPath) -> FindingRecord:
     """The finding with where its packets end: in what was found if that is known."""
     found, shown = record.found, [_sentence(path)]
     if path.result != "cannot be decided" or path.why.startswith(MISLED):
-        found = f"{found}; {_sentence(path)}"
+        found = found if path.why and path.why in found else f"{found}; {_sentence(path)}"
         shown = list(filter(None, [path.advice]))
     shown += [f"Behind it the packet would die on {each}" for each in path.further]
     if path.command:

@@ -17,6 +17,7 @@ from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.model.made_connections import MadeConnections
+from wirecheck.model.pod_pairs import PodPairs
 from wirecheck.network.plugin import CniPlugin
 from wirecheck.node import conditions
 from wirecheck.node.agent_health import AgentHealth
@@ -593,6 +594,11 @@ class Node:
     def made_connections(self) -> MadeConnections:
         """The connections that were made, as the trace follows them."""
         return MadeConnections(self.seen, self.reach, self.dns)
+
+    @cached_property
+    def pod_pairs(self) -> PodPairs:
+        """The pairs of pods whose packets the node sends or receives, as the trace follows them."""
+        return PodPairs(self.seen, self.routes)
 
     def why_restricted(self, connection: Reached) -> str:
         """Return why a failure of the connection proves nothing; empty if it does.

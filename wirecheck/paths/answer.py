@@ -12,6 +12,7 @@ from wirecheck.paths.journey import Hop, Journey, Received, Result, Sends
 from wirecheck.paths.packet import Phase, Segment
 from wirecheck.paths.place import Place, World
 from wirecheck.paths.walk import followed
+from wirecheck.snapshot.netns import Listener
 
 ANY = ("0.0.0.0", "::")
 STAGE = "socket"
@@ -79,7 +80,7 @@ def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
 
     Not where the plugin enforces policies by rules that packets meet: the path has met them.
     """
-    if any(_enforces_by_rules(each) for each in world.cluster.cni_agents):
+    if any(enforces_by_rules(each) for each in world.cluster.cni_agents):
         return there
     unread = world.cluster.unread_policies
     reasons = [f"there may be {unread}"] if unread else []
@@ -95,7 +96,8 @@ def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
     return there.doubting(*reasons)
 
 
-def _enforces_by_rules(plugin: CniPlugin) -> bool:
+def enforces_by_rules(plugin: CniPlugin) -> bool:
+    """Whether the plugin enforces policies by rules that packets meet."""
     return bool(plugin.filter_chains or plugin.nftables_filter[0])
 
 
@@ -136,7 +138,7 @@ def _at_socket(there: Journey) -> Journey:
         return there.doubting(f"whether a process in {where} listens on port {packet.port}")
     listening = [each for each in record.listeners if each.port == packet.port]
     own = str(packet.destination)
-    if any(_takes(each.address, each.v6only, own) for each in listening):
+    if any(takes(each, own) for each in listening):
         return there.noted(STAGE, f"a process listens on port {packet.port}")
     if record.listeners_cut:
         return there.doubting(f"whether a process in {where} listens on port {packet.port}")
@@ -144,11 +146,13 @@ def _at_socket(there: Journey) -> Journey:
     return there.dies(STAGE, why)
 
 
-def _takes(address: str, v6only: bool | None, own: str) -> bool:
-    if address in (own, f"::ffff:{own}"):
+def takes(listener: Listener, own: str) -> bool:
+    """Whether a listening socket takes connections to an address of its netns."""
+    where = listener.address
+    if where in (own, f"::ffff:{own}"):
         return True
-    is_dual = address == "::" and v6only is not True
-    return address in ANY and ((":" in address) is (":" in own) or is_dual)
+    is_dual = where == "::" and listener.v6only is not True
+    return where in ANY and ((":" in where) is (":" in own) or is_dual)
 
 
 def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:

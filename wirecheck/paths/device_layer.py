@@ -135,11 +135,18 @@ def _crossed(
     if other.link.master is not None:
         return journey.undecided("veth pair", f"{other.name} is a port of what is not a bridge")
     if mac and mac != other.link.mac:
-        why = f"the frame is for {mac}, and {other.name} of {there.name} has {other.link.mac}"
-        return journey.dies("veth pair", why, *_last_lines(journey))
+        return _to_another(journey, there, other, mac)
     text = f"to {other.name} of {there.name}"
     stage = "bridge port" if isinstance(came, Switched) else "veth pair"
     return journey.to(Arrives(there, other), stage, text)
+
+
+def _to_another(journey: Journey, there: Place, other: Interface, mac: str) -> Journey:
+    """A frame for another MAC than the device has; old documents do not have those of all."""
+    if not other.link.mac:
+        return journey.undecided("veth pair", f"the MAC of {other.name} was not read")
+    why = f"the frame is for {mac}, and {other.name} of {there.name} has {other.link.mac}"
+    return journey.dies("veth pair", why, *_last_lines(journey))
 
 
 def _last_lines(journey: Journey) -> tuple[str, ...]:
@@ -203,11 +210,13 @@ def _tunnelled(journey: Journey, at: Frame) -> Journey:
 def unwrapped(journey: Journey, place: Place) -> Journey:
     """The tunnel's other end takes the packet out."""
     inside = journey.carried[-1]
-    port = journey.packet.port
+    port, family = journey.packet.port, journey.packet.family
     devices = [
         each
         for each in place.netns.interfaces
         if each.link.kind == "vxlan" and each.link.vxlan_id == inside.vni
+        # Each family has a socket of its own, and flannel has a device for each (vxlan_open).
+        if not each.link.vxlan_local or address(each.link.vxlan_local).version == family
     ]
     device = next((e for e in devices if (e.link.vxlan_port or VXLAN_PORT) == port), None)
     if device is None:

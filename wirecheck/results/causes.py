@@ -18,7 +18,9 @@ PROBLEMS = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.FLAKY, Outcome.WARN})
 """The outcomes that need attention."""
 
 LOOKUPS = ("dns.pods_resolve_*",)
-OF_ONE_POD = (*LOOKUPS, "reachability.*")
+PATHS = ("paths.pods_to_pods",)
+"""Checks that follow packets of all pods through what the nodes reported."""
+OF_ONE_POD = (*LOOKUPS, "reachability.*", *PATHS)
 SERVICE_DNS = (*LOOKUPS, "dns.nodes_resolve", "dns.parallel_a_aaaa", "dns.latency")
 ALL_DNS = (*SERVICE_DNS, "dns.replicas_answer", "dns.records_correct")
 
@@ -51,6 +53,7 @@ COMPARED_POLICIES: tuple[tuple[tuple[str, ...], Where], ...] = (
 """Checks that compare what nodes do with policies, and where the cause of a difference is."""
 
 OVER_THE_OVERLAY = (
+    *PATHS,
     "dns.replicas_answer",
     "reachability.pod_to_pod",
     "reachability.large_payloads",
@@ -115,11 +118,14 @@ RULES = (
     Rule("pods.have_netns", ("*",), only_errors=True),
     Rule("cni.single_config", ("nodes.network_ready", "nodes.ready")),
     Rule("nodes.network_ready", ("nodes.ready",)),
-    Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*")),
+    Rule("nodes.ip_forward", (*ALL_DNS, "reachability.*", *PATHS)),
     Rule("nodes.ip_forward", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
     Rule("cni.agent_responds", ("reachability.health_check_node_ports",), "any"),
     Rule("cni.agent_responds", ("reachability.node_ports", "nodes.network_ready")),
-    Rule("cni.devices_up", (*ALL_DNS, "overlay.*", "routes.to_every_node", "reachability.*")),
+    Rule(
+        "cni.devices_up",
+        (*ALL_DNS, "overlay.*", "routes.to_every_node", "reachability.*", *PATHS),
+    ),
     Rule("cni.devices_up", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
     Rule("nodes.no_foreign_addresses", OVER_THE_OVERLAY),
     Rule("nodes.bridge_nf_call", ("reachability.service_same_node",)),
@@ -132,6 +138,7 @@ RULES = (
             "services.source_ranges",
             "services.masquerade",
             "reachability.*",
+            *PATHS,
         ),
     ),
     Rule("firewall.forwards_pods", (*OVER_THE_OVERLAY, "reachability.host_ports"), "any"),
@@ -268,7 +275,7 @@ def _explains(cause: ItemResult, item: ItemResult, rule: Rule) -> bool:
         return any(each.object.name == item.node for each in cause.findings)
     pods = {_named(each.object) for each in cause.findings}
     is_for_pods = rule.where in ("pod", "any pod")
-    return not is_for_pods or all(_pod_of(each) in pods for each in item.findings)
+    return not is_for_pods or all(pods & _pods_of(each, item.check) for each in item.findings)
 
 
 def _item_of(check: str, node: str, at: Mapping[ItemKey, ItemResult]) -> ItemResult | None:
@@ -295,6 +302,15 @@ def _pod_of(finding: FindingRecord) -> str:
         return f"Pod {target.split()[0]}" if target else ""
     words = finding.object.part.split()
     return f"Pod {words[1]}" if words[:1] == ["from"] else _named(finding.object)
+
+
+def _pods_of(finding: FindingRecord, check: str) -> frozenset[str]:
+    """The pods at whose end the fault of a finding may be: for a path either of them."""
+    found = {_pod_of(finding)}
+    if check in PATHS:
+        _, _, target = finding.object.part.rpartition(" to Pod ")
+        found.add(f"Pod {target}")
+    return frozenset(found)
 
 
 def _named(each: Object) -> str:
