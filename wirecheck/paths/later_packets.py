@@ -8,6 +8,10 @@ from wirecheck.paths.packet import EPHEMERAL, Segment
 
 SOURCE_PORT = re.compile(r"(?:--sports?|(?:tcp|udp|sctp|th) sport) ([\d,:-]+)(?= |$)")
 REVERSE_PATH = "rpfilter"
+DISCOVERY = "ipv6-icmp"
+"""The protocol of neighbour discovery; the port of such a packet is its ICMP type."""
+ICMP_TYPE = re.compile(r"(?:--icmpv6-type|icmpv6 type) ([\w,-]+)(?![\w/,-])")
+OF_DISCOVERY = {"nd-neighbor-solicit": 135, "nd-neighbor-advert": 136}
 OTHERS = (
     *("tcp-flags", "tcp flags", "connmark", "ct mark", "ct direction", "ct status", "pkttype"),
     *("uid-owner", "gid-owner", "skuid", "skgid", "--syn", "socket-exists", "! --sport"),
@@ -18,6 +22,8 @@ OTHERS = (
 
 def source_port_matches(condition: str, packet: Segment) -> bool | None:
     """Whether `--sport 53` and the like match; None for a port that the kernel chooses."""
+    if packet.protocol == DISCOVERY:
+        return _type_matches(condition, packet.port)
     found = SOURCE_PORT.search(condition)
     if found is None or packet.source_port == EPHEMERAL:
         return None
@@ -27,6 +33,15 @@ def source_port_matches(condition: str, packet: Segment) -> bool | None:
                    for low, *high in spans)  # fmt: skip
     except ValueError:
         return None
+
+
+def _type_matches(condition: str, number: int) -> bool | None:
+    """Whether a condition on the ICMP type matches; None for any other condition."""
+    found = ICMP_TYPE.search(condition)
+    if found is None:
+        return None
+    names = found.group(1).split(",")
+    return any(each == str(number) or OF_DISCOVERY.get(each) == number for each in names)
 
 
 def answer_matches(rule: str, packet: Segment, *, is_back: bool | None) -> bool | None:

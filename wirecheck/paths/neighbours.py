@@ -10,6 +10,7 @@ from wirecheck.node.netns import Interface
 from wirecheck.node.route_conflicts import UNRESOLVED
 from wirecheck.paths.arp import arp_answer
 from wirecheck.paths.arp_rules import past_arp_rules
+from wirecheck.paths.discovery import past_discovery_rules, source_of_question
 from wirecheck.paths.journey import Journey, Learned
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place, World
@@ -58,6 +59,8 @@ def resolved(world: World, device: Interface, where: IPAddress, journey: Journey
         return Resolved(refused=why, lines=lines)
     # An own source is the asker's (arp_announce is 0); the kernel chooses one for others.
     asker = source if place.has(source) else source_on(place, device, where)
+    if where.version == 6:
+        asker = source_of_question(place, device, source)
     return _asked(world, (place, device), where, asker, lines)
 
 
@@ -84,6 +87,8 @@ def _asked(
         answer = arp_answer(there, receiver, where, asker)
         if answer.is_given and where.version == 4:
             answer = past_arp_rules(answer, from_, each, Segment(asker or where, where, "arp", 0))
+        elif answer.is_given and asker is not None:
+            answer = past_discovery_rules(answer, from_, each, where, asker)
         doubts += [answer.unknown] if answer.unknown else []
         unseen += [answer.open] if answer.open and not is_unanswered else []
         if answer.is_given:

@@ -42,11 +42,20 @@ def routed_by_destination(journey: Journey) -> Iterator[tuple[Journey, Decision]
 
 
 def connected(before: Journey, journey: Journey, decision: Decision) -> tuple[Journey, Decision]:
-    """A connection is routed again once its source is chosen (ip_route_connect)."""
-    is_chosen = before.packet.source.is_unspecified and journey.packet.protocol == "tcp"
+    """A connection is routed again once its source is chosen (ip_route_connect).
+
+    In IPv6 it keeps its first route (ip6_dst_lookup_tail). Other protocols do so only if the
+    process has connected its socket.
+    """
+    is_chosen = before.packet.source.is_unspecified and journey.packet.family == 4
     if is_over(journey) or not is_chosen:
         return journey, decision
     again, second = next(routed(journey, Origin()))
+    if journey.packet.protocol != "tcp":
+        if second.lines != decision.lines:
+            why = "it is routed in another way if the process has connected its socket"
+            journey = journey.undecided(ROUTING, why, *second.lines)
+        return journey, decision
     return (again if is_over(again) else journey), second
 
 

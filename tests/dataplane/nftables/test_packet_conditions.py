@@ -253,7 +253,7 @@ def test_marks_are_compared_in_full_or_by_a_mask(condition, wanted):
         (match(field("tcp", "sport"), "x", "!="), SourceTest("packet", "tcp sport", negated=True)),
         (match(field("tcp", "ackseq"), 1), SourceTest("packet", "tcp ackseq", negated=False)),
         (match(field("ip", "id"), 1), SourceTest("packet", "ip id", negated=False)),
-        (match(field("icmp", "type"), "x"), SourceTest("packet", "icmp type", negated=False)),
+        (match(field("icmp", "type"), "x"), SourceTest("packet", "icmp type x", negated=False)),
         (match(field("ether", "saddr"), "x"), SourceTest("packet", "ether saddr", negated=False)),
     ],
 )

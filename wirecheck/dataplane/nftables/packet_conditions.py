@@ -31,6 +31,8 @@ MOST_STEPS = 512
 FAMILIES = {"ip": 4, "ip6": 6, "ipv4": 4, "ipv6": 6}
 TRANSPORT = ("tcp", "udp", "sctp", "dccp", "udplite", "th")
 OF_TYPES = ("icmp", "icmpv6", "igmp", "esp", "ah", "comp")
+NAMES = {"icmpv6": "ipv6-icmp"}
+"""Protocols that `meta l4proto` and iptables name in another way."""
 SYN = frozenset({"syn"})
 """The flags of the first packet of a connection."""
 
@@ -118,12 +120,19 @@ class PacketConditions(Conditions):
                 self.about(protocol)
             self._of_transport(field, what, right, negated)
         elif protocol in OF_TYPES:
-            self.about(protocol)
-            self.of_packet(f"{protocol} {field}")
+            self.about(NAMES.get(protocol, protocol))
+            self.of_packet(f"{protocol} {field} {self._named(right)}", negated)
         elif (protocol, field) == ("ether", "type"):
             self._families(right, negated)
         else:
             self.of_packet(expression_text({"payload": what}), negated)
+
+    def _named(self, right: Any) -> str:
+        """The types with commas between them; a set that is not followed has its name only."""
+        try:
+            return ",".join(str(each) for each in values_of(right, self.sets))
+        except UnknownError:
+            return str(right)
 
     def _of_family(
         self, family: int, field: str, what: Mapping[str, Any], right: Any, negated: bool
