@@ -28,6 +28,8 @@ from wirecheck.snapshot.node_document import NodeDocument
 RECORDED = Path(__file__).parent / "recorded"
 ROUTER, CALICO = "networks/kube-router-healthy", "calico/healthy-iptables"
 CALICO_NFT = "calico/healthy-nftables"
+CILIUM = "networks/cilium-"
+"""The beginning of the recordings of Cilium, which have eBPF maps of the same moment."""
 CHECKS = ("policy.denied_traffic", "policy.allowed_traffic")
 OPEN, CLOSED = CHECKS
 W1_AGENT = "agent-rhkrx"
@@ -54,7 +56,7 @@ MANIFESTS: Json = {
         {"from": [{"podSelector": {"matchLabels": {"app": "web"}}}], "ports": [{"port": "api"}]}
     ],
 }
-"""The rules for ingress of the policies in the cluster with kube-router, by name."""
+"""The rules for ingress of the policies in the clusters with kube-router and Cilium, by name."""
 
 
 class Found(NamedTuple):
@@ -84,7 +86,7 @@ def recorded(name: str) -> Recorded:
     folder = RECORDED / name
     api = json.loads(unpacked(folder / "look-1" / "api.json.gz"))
     api["policyRulesRead"] = True
-    if name == ROUTER:
+    if name == ROUTER or name.startswith(CILIUM):
         for each in api["networkPolicies"]:
             if rules := MANIFESTS.get(each["metadata"]["name"]):
                 each["spec"]["ingress"] = rules
@@ -92,10 +94,16 @@ def recorded(name: str) -> Recorded:
         items = json.loads(unpacked(RECORDED / CALICO / "beside" / "network-policies.json.gz"))
         api["networkPolicies"] = items["items"]
         api["policyKinds"] = {"Calico NetworkPolicy": "read"}
+    maps = RECORDED / "cilium-maps" / name.removeprefix(CILIUM)
+    if name.startswith(CILIUM):
+        api["policyKinds"] = {"CiliumNetworkPolicy": "read"}
+        api["ciliumEndpoints"] = json.loads(unpacked(maps / "endpoints.json.gz"))
     documents = {}
     for file in (folder / "look-1" / "nodes").iterdir():
         node = file.name.removesuffix(".json.gz")
         documents[node] = json.loads(unpacked(file))
+        if name.startswith(CILIUM):
+            documents[node]["ebpf"] = json.loads(unpacked(maps / f"{node}.json.gz"))
         for id_, words, beside in (
             ("ipset-save", ["ipset", "save"], f"{node}.ipset-save.txt.gz"),
             (TABLE, ["nft", "-j", "list", "table"], f"{node}.nft-table-ip-calico.json.gz"),

@@ -38,6 +38,7 @@ NOT_THERE = {
     "links.mac_policy": "no node has udev",
     "nodes.neighbour_table": "containers do not see the limit",
     "policy.allowed_traffic": "no policy engine is in the cluster",
+    "policy.audit_mode_off": "Cilium is not in the cluster",
     "policy.denied_traffic": "no policy engine is in the cluster",
     "policy.enforced": "flannel enforces no policies, and the check warns of that",
     "policy.enforcer_in_sync": "no policy engine is in the cluster",

@@ -9,11 +9,12 @@ from msgspec.structs import replace
 from tests.dataplane.ebpf.recorded_maps import maps_of
 from wirecheck.addresses import IPAddress
 from wirecheck.dataplane.ebpf.known_addresses import endpoints_of, ipcache_of
-from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS
+from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS, POLICY_LAYOUTS
 from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 from wirecheck.snapshot.redact_addresses import AddressMap
 from wirecheck.snapshot.redact_maps import ADDRESSES, OF_BOTH_FAMILIES, redacted_map
+from wirecheck.snapshot.redact_maps import POLICIES as OF_PODS
 
 
 @pytest.fixture
@@ -49,6 +50,16 @@ def test_the_maps_of_addresses_keep_everything_else(addresses: AddressMap, recor
     assert dict(endpoints_of(after)) == {
         text(address): known for address, known in endpoints_of(before).items()
     }
+
+
+def test_maps_of_policies_have_no_addresses_and_stay(addresses: AddressMap) -> None:
+    before = maps_of("healthy", "td-w1")
+    (own,) = (each for each in before.maps if each.name == "cilium_policy_v3_00189")
+    assert redacted_map(addresses, before.byte_order, own) == own
+    for other in (replace(own, name="cilium_policy_v9_00189"), replace(own, value_size=16)):
+        assert redacted_map(addresses, before.byte_order, other) == other.without_data
+    assert all(OF_PODS[0].fullmatch(f"{name}_00189") for name, _, _ in POLICY_LAYOUTS)
+    assert [(key, value) for _, key, value in POLICY_LAYOUTS] == [OF_PODS[1:]]
 
 
 def test_macs_are_left_out(addresses: AddressMap) -> None:

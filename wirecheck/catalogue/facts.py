@@ -159,10 +159,11 @@ class Fact(Enum):
     )
     EBPF_MAPS = Measured(
         "Cilium's eBPF maps with Services, backends, reverse NAT, session affinity and source "
-        "ranges, the ipcache and the endpoints of the node, and the numbers of entries in its "
-        "other maps: opened by their pins in /sys/fs/bpf, read-only, with the system call bpf; "
-        "the programs on the node's cgroup",
-        "0.1 s for 50,000 entries; at most 32 MiB and five seconds",
+        "ranges, the ipcache, the endpoints of the node and what their policies allow, and the "
+        "numbers of entries in its other maps: opened by their pins in /sys/fs/bpf, read-only, "
+        "with the system call bpf; the programs on the node's cgroup; whether the policies of an "
+        "endpoint are only audited, from its folder in /run/cilium/state",
+        "0.1 s for 50,000 entries; at most 40 MiB and five seconds",
         stages=("eBPF maps",),
     )
     KUBELET = Measured(

@@ -105,9 +105,9 @@ def explain(check: str) -> None:
 
 
 WITHOUT_COMMANDS = (
-    "\nEverything else is read without a command: files of /proc, /sys and /etc, netlink, and "
-    "Cilium's eBPF maps with the system call bpf(2), which opens their pins read-only "
-    "(BPF_F_RDONLY) and lists attached programs."
+    "\nEverything else is read without a command: files of /proc, /sys and /etc, the options of "
+    "Cilium's endpoints in /run/cilium/state, netlink, and Cilium's eBPF maps with the system call "
+    "bpf(2), which opens their pins read-only (BPF_F_RDONLY) and lists attached programs."
 )
 
 

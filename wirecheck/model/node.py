@@ -26,6 +26,7 @@ from wirecheck.node.boot_settings import BootSettings
 from wirecheck.node.calico_overlay import CalicoOverlay, is_in_force
 from wirecheck.node.calico_sets import CalicoSets
 from wirecheck.node.cilium_addresses import CiliumAddresses
+from wirecheck.node.cilium_audit import CiliumAudit
 from wirecheck.node.cilium_services import CiliumServices
 from wirecheck.node.cilium_sockets import CiliumSockets
 from wirecheck.node.cluster_seen import ClusterSeen
@@ -427,9 +428,14 @@ class Node:
 
     @cached_property
     def policy_enforcement(self) -> PolicyEnforcement:
-        """How the packet filter enforces NetworkPolicies."""
+        """How the packet filter or Cilium's maps enforce NetworkPolicies."""
         return PolicyEnforcement(
-            self.seen, self.namespaces, self.iptables, self.firewall, self.routes
+            self.seen,
+            self.namespaces,
+            self.iptables,
+            self.firewall,
+            self.routes,
+            self.cilium_addresses,
         )
 
     @property
@@ -442,7 +448,7 @@ class Node:
     def policies_behind(self) -> Behind | None:
         """How far what enforces policies on the node is behind the API, if it is.
 
-        Raises NotApplicable if no packet filter enforces policies on the node.
+        Raises NotApplicable if nothing that is read enforces policies on the node.
         """
         enforcement = self.policy_enforcement
         return behind(enforcement) if enforcement.deviations else None
@@ -511,6 +517,11 @@ class Node:
     def cilium_addresses(self) -> CiliumAddresses:
         """Who has which address by Cilium's eBPF maps."""
         return CiliumAddresses(self.seen, self.ebpf_map_usage, self.namespaces)
+
+    @property
+    def cilium_audit(self) -> CiliumAudit:
+        """Which endpoints of Cilium are only audited."""
+        return CiliumAudit(self.seen, self.cilium_addresses)
 
     @cached_property
     def dataplane(self) -> Dataplane:

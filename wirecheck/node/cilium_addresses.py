@@ -157,7 +157,7 @@ class CiliumAddresses:
 
         Raises NotApplicable where the node has no tunnel.
         """
-        if not any(each.is_tunnel for each in self.seen.host.interfaces if _is_own(each.name)):
+        if not self.has_tunnel:
             raise NotApplicable("Cilium sends to other nodes without a tunnel")
         wrong = [each for each in self._tunnels if not each.inconclusive]
         yield from _at_most(self._part("ipcache"), wrong)
@@ -171,6 +171,11 @@ class CiliumAddresses:
                     f"{known.tunnel}, which is not a node",
                     is_harmful=False,
                 )
+
+    @cached_property
+    def has_tunnel(self) -> bool:
+        """Whether Cilium has a device for a tunnel to other nodes."""
+        return any(each.is_tunnel for each in self.seen.host.interfaces if _is_own(each.name))
 
     @property
     def decides_tunnels(self) -> bool:

@@ -10,6 +10,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.dataplane.rules.dispatch import pod_chains
 from wirecheck.dataplane.rules.ruleset import Stage
+from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.seen import NodeSeen
 
@@ -77,8 +78,12 @@ class PolicyChains:
 
     @cached_property
     def agent_names(self) -> Mapping[str, str]:
-        """The pod of the policy engine, by the names of the agent's in remedies."""
-        engines = [each for each in self.seen.cluster.cni_agents if each.filter_chains]
+        """The pod of the policy engine, by the names of the agent's in remedies.
+
+        Cilium enforces policies without chains.
+        """
+        agents = self.seen.cluster.cni_agents
+        engines = [each for each in agents if each.filter_chains or each.name == CILIUM.name]
         for pod in self.seen.pods:
             if any(each.has_agent(pod) for each in engines):
                 return {"cni_pod": pod.name, "cni_namespace": pod.namespace}

@@ -1,4 +1,4 @@
-"""What the packet filter of one node does with connections of its pods, compared with the policies.
+"""What one node does with connections of its pods, compared with the policies.
 
 Every pod of the node is compared with every peer, in both directions: for ingress with all peers,
 for egress with those that are elsewhere, whose own node decides about their ingress.
@@ -13,35 +13,50 @@ from functools import cached_property
 from wirecheck.api_index.grouping import grouped
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable
-from wirecheck.dataplane.rules.followed_packets import Fates, followed
-from wirecheck.dataplane.rules.many_packets import ManyPackets
+from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.firewall import CALICO_EBPF, Firewall
 from wirecheck.node.iptables import Iptables
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routes import NodeRoutes
-from wirecheck.node.seen import BRIDGE_SYSCTLS, NodeSeen
+from wirecheck.node.seen import NodeSeen
 from wirecheck.policy.cluster_pods import ClusterPods
 from wirecheck.policy.compared_ports import ComparedPorts
-from wirecheck.policy.node_ends import End, NodeEnds, joined
+from wirecheck.policy.ends import End, joined
+from wirecheck.policy.enforcer import Enforcer
+from wirecheck.policy.filter_enforcer import FilterEnforcer
+from wirecheck.policy.map_enforcer import MapEnforcer
+from wirecheck.policy.node_ends import NodeEnds
 from wirecheck.policy.packet_filters import PacketFilters
 from wirecheck.policy.peers import PodClass
 from wirecheck.policy.reach import EVERYTHING, Direction, Reach
 from wirecheck.policy.ways import Deviation, Followed, Way
 from wirecheck.text import plural
 
-MOST_EVIDENCE = 4
 MOST_CONCERNED = 20
 
 
 @dataclass(frozen=True)
 class PolicyEnforcement:
-    """How the packet filter of one node enforces NetworkPolicies."""
+    """How one node enforces NetworkPolicies: by its packet filter, or by Cilium's eBPF maps."""
 
     seen: NodeSeen
     namespaces: PodNamespaces
     iptables: Iptables
     firewall: Firewall
     routes: NodeRoutes
+    addresses: CiliumAddresses
+
+    @cached_property
+    def maps(self) -> MapEnforcer:
+        """Cilium's maps, wherever they are what enforces policies."""
+        return MapEnforcer(self.seen, self.addresses)
+
+    @cached_property
+    def enforcer(self) -> Enforcer:
+        """What enforces policies, if anything does."""
+        if self.maps.is_in_use:
+            return self.maps
+        return FilterEnforcer(self.seen, self.filters, self.firewall)
 
     @cached_property
     def filters(self) -> PacketFilters:
@@ -50,7 +65,7 @@ class PolicyEnforcement:
     @cached_property
     def ends(self) -> NodeEnds:
         """The ends of the connections of its pods."""
-        return NodeEnds(self.seen, self.namespaces, self.routes, self.filters)
+        return NodeEnds(self.seen, self.namespaces, self.routes, self.enforcer)
 
     @cached_property
     def pods(self) -> ClusterPods:
@@ -61,9 +76,9 @@ class PolicyEnforcement:
     def deviations(self) -> tuple[Deviation, ...]:
         """At most one for each pod of the node, direction and kind, the pods in their order.
 
-        Raises NotApplicable if no packet filter enforces policies on the node.
+        Raises NotApplicable if nothing that is read enforces policies on the node.
         """
-        self.require_packet_filter()
+        self.require_enforcer()
         if not self.has_enforcer:
             raise NotApplicable(
                 f"no rules of iptables or nftables are about single pods{self._unenforced}"
@@ -78,16 +93,17 @@ class PolicyEnforcement:
 
     @cached_property
     def all_followed(self) -> tuple[Followed, ...]:
-        """What the packet filter does with the connections of the node's pods."""
-        return tuple(
-            Followed(way, self._fates(way)) for family in (4, 6) for way in self._ways(family)
-        )
+        """What the node does with the connections of its pods."""
+        fates = self.enforcer.fates
+        return tuple(Followed(way, fates(way)) for family in (4, 6) for way in self._ways(family))
 
-    def require_packet_filter(self) -> None:
-        """Raise NotApplicable if not a packet filter, but something else enforces policies."""
-        if self.seen.bypasses_routing or any(
-            each.name == CALICO_EBPF for each in self.seen.host.interfaces
-        ):
+    def require_enforcer(self) -> None:
+        """Raise NotApplicable if something enforces policies that was not read or never is.
+
+        Raises FactMissingError for Cilium's maps if they should have been readable.
+        """
+        is_unread = self.seen.bypasses_routing and not self.maps.require()
+        if is_unread or any(each.name == CALICO_EBPF for each in self.seen.host.interfaces):
             raise NotApplicable(
                 f"{self.seen.cni} enforces policies outside of iptables and nftables, in maps or "
                 "flows that are not read"
@@ -98,7 +114,7 @@ class PolicyEnforcement:
     @cached_property
     def has_enforcer(self) -> bool:
         """Whether a known program enforces policies, or rules are about single pods."""
-        if any(each.filter_chains for each in self.seen.cluster.cni_agents):
+        if self.maps.is_in_use or any(each.filter_chains for each in self.seen.cluster.cni_agents):
             return True
         addresses = frozenset(str(each) for pod in self._own_pods for each in pod.addresses)
         devices = (name for name, is_bridge in self.ends.devices.values() if not is_bridge)
@@ -121,9 +137,8 @@ class PolicyEnforcement:
         if not subjects:
             return
         elsewhere = (*self.ends.remote(family), *self.ends.outside(family))
-        addresses = frozenset(str(each.address) for each in local)
-        named = self.filters.named_ports(family, addresses)
         for subject in subjects:
+            named = self.enforcer.named_ports(family, subject.address)
             others = tuple(each for each in local if each is not subject)
             for direction in Direction:
                 peers = (*others, *self._alike(subject, direction, elsewhere))
@@ -178,31 +193,6 @@ class PolicyEnforcement:
         source, target = (other, own) if direction is Direction.INGRESS else (own, other)
         return self.pods.between(source, target)
 
-    # What the node does.
-
-    def _fates(self, way: Way) -> Fates:
-        family = way.subject.address.version
-        fates = followed(self.filters.stages(family), way.packets, self.filters.sets)
-        bypassing = self._bypassing(way, family)
-        fates.passed |= bypassing
-        fates.refused &= ~bypassing
-        fates.unknown &= ~bypassing
-        if unread := [*self.firewall.unread_filters]:
-            fates.unknown |= fates.passed
-            why = f"the rules of nftables tables were not read: {', '.join(unread)}"
-            fates.doubts.append((fates.passed, why))
-        return fates
-
-    def _bypassing(self, way: Way, family: int) -> int:
-        """The packets that a bridge forwards without asking iptables."""
-        bridged = way.packets.of_ends(lambda each: each.is_bridged)
-        return bridged if bridged and self._bridges_alone[family] else 0
-
-    @cached_property
-    def _bridges_alone(self) -> dict[int, bool]:
-        """Whether bridges forward between their ports without iptables, by family."""
-        return {f: self.seen.sysctl(name) != "1" for f, name in BRIDGE_SYSCTLS.items()}
-
     # The comparison.
 
     def _deviation(self, each: Followed, *, is_open: bool) -> Deviation | None:
@@ -237,18 +227,7 @@ class PolicyEnforcement:
             f"{port[0].upper()} {port[1]} {from_to} {way.peers[at].name} {answer.decision}: "
             f"{answer.reason}",
             f"{self.seen.name} {done} ({way.ports.shown(bits)}){more}",
-            self._evidence(way, ManyPackets((packets.ends[at],), (port,)), is_open=is_open),
+            self.enforcer.evidence(way, at, port, is_open=is_open),
             tuple(pod for n, _ in affected for pod in way.peers[n].pods)[:MOST_CONCERNED],
             is_leak=all(way.peers[n].is_left for n, _ in affected),
         )
-
-    def _evidence(self, way: Way, one: ManyPackets, *, is_open: bool) -> tuple[str, ...]:
-        """The rule that decides about one connection, and its memberships in sets."""
-        family = way.subject.address.version
-        if one.ends[0].is_bridged and self._bridges_alone[family]:
-            name = BRIDGE_SYSCTLS[family]
-            return (f"{name} is not 1: bridged packets do not meet the packet filter",)
-        fates = followed(self.filters.stages(family), one, self.filters.sets)
-        if not is_open:
-            return (*fates.refused_by[-1:], *fates.lacking)[:MOST_EVIDENCE]
-        return (*fates.accepted_by[-1:], *fates.members)[:MOST_EVIDENCE] or ("no rule refuses it",)

@@ -8,75 +8,26 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from itertools import islice
 
-from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.api_index.grouping import grouped
-from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError
-from wirecheck.dataplane.rules.set_members import OF_ADDRESS_AND_PORT, IpsetMembers
 from wirecheck.node.outside import OUTSIDE
 from wirecheck.node.pod_namespaces import PodNamespaces
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.routing import REFUSING
 from wirecheck.node.seen import NodeSeen
 from wirecheck.policy.cluster_pods import ClusterPods, PodAddress
-from wirecheck.policy.packet_filters import PacketFilters
-from wirecheck.policy.peers import Outside, Peer
+from wirecheck.policy.ends import End, joined
+from wirecheck.policy.enforcer import Enforcer, Told
+from wirecheck.policy.peers import Outside
 
 MOST_ADDRESSES = 2_000
 """Addresses of nobody that are tried: one of each range, and those that were left in sets."""
-
-
-@dataclass(frozen=True)
-class End:
-    """One end of connections; the address stands for all of `pods`, or for addresses outside."""
-
-    address: IPAddress
-    peer: Peer
-    pods: tuple[Pod, ...] = ()
-    device: str = ""
-    """The node's device towards it; empty if that is not known."""
-    is_local: bool = False
-    is_bridged: bool = False
-    """Whether the device is a bridge that the pod is a port of."""
-    is_left: bool = False
-    """Whether it is an address for pods, and no pod has it."""
-    is_named: bool = True
-    """Whether it stands for pods, or for addresses that policies name; others only rules name."""
-    told: object = ()
-    """Equal for addresses that the rules of the node do not tell apart."""
-    further: tuple[Peer, ...] = ()
-    """Further classes of pods that it stands for."""
-
-    @property
-    def kinds(self) -> tuple[Peer, ...]:
-        """All classes of pods that it stands for."""
-        return tuple(dict.fromkeys((self.peer, *self.further)))
-
-    @property
-    def name(self) -> str:
-        """`shop/web-0`, or the address."""
-        if self.is_left:
-            return f"{self.address} (no pod has this address)"
-        if not self.pods:
-            return str(self.address)
-        return f"{self.pods[0].namespace}/{self.pods[0].name}"
-
-    @property
-    def count(self) -> int:
-        return max(len(self.pods), 1)
-
-
-def joined(ends: Sequence[End]) -> End:
-    """One end for all of them, which are alike."""
-    first = ends[0]
-    kinds = dict.fromkeys(kind for each in ends for kind in each.kinds)
-    pods = tuple(pod for each in ends for pod in each.pods)
-    return replace(first, pods=pods, further=tuple(kinds)[1:])
 
 
 def _of_group(group: Sequence[PodAddress], device: str, told: object) -> End:
@@ -86,83 +37,13 @@ def _of_group(group: Sequence[PodAddress], device: str, told: object) -> End:
 
 
 @dataclass(frozen=True)
-class AddressesTold:
-    """Which addresses the rules of a node tell apart."""
-
-    filters: PacketFilters
-    family: int
-
-    @cached_property
-    def _single(self) -> dict[int, set[object]]:
-        """What names a single address, by its number."""
-        found: dict[int, set[object]] = {}
-        for range_, what in self._named:
-            if range_.prefixlen == range_.max_prefixlen:
-                found.setdefault(int(range_.network_address), set()).add(what)
-        return found
-
-    @cached_property
-    def ranges(self) -> tuple[IPNetwork, ...]:
-        """The ranges that rules or sets name, other than single addresses."""
-        wide = (each for each, _ in self._named if each.prefixlen < each.max_prefixlen)
-        return tuple(dict.fromkeys(wide))
-
-    @property
-    def members(self) -> Iterator[IPAddress]:
-        """The single addresses in sets."""
-        for members in self.filters.used_sets(self.family).values():
-            for each in () if members.is_large else members.networks:
-                if each.prefixlen == each.max_prefixlen and each.version == self.family:
-                    yield each.network_address
-
-    @cached_property
-    def _named(self) -> tuple[tuple[IPNetwork, object], ...]:
-        return tuple(self._all())
-
-    def _all(self) -> Iterator[tuple[IPNetwork, object]]:
-        family = self.family
-        for text in (*self.filters.source_ranges(family), *self.filters.hosts(family)):
-            yield network(text), text
-        for name, members in self.filters.used_sets(family).items():
-            if members.is_large:
-                continue
-            if members.type in OF_ADDRESS_AND_PORT:
-                for port, ranges in (members.by_port or {}).items():
-                    yield from ((each, (name, port)) for each in ranges.networks)
-            else:
-                yield from ((each, name) for each in members.networks)
-
-    @cached_property
-    def _large(self) -> tuple[tuple[str, IpsetMembers], ...]:
-        """Block lists of other programs: only the pods in them are of interest."""
-        used = self.filters.used_sets(self.family)
-        return tuple((name, each) for name, each in used.items() if each.is_large)
-
-    @cached_property
-    def _by_length(self) -> dict[int, set[int]]:
-        found: dict[int, set[int]] = {}
-        for each in self.ranges:
-            if each.version == self.family:
-                found.setdefault(each.prefixlen, set()).add(int(each.network_address))
-        return found
-
-    def of(self, address: IPAddress) -> tuple[object, ...]:
-        """Equal for addresses that the rules do not tell apart."""
-        number, width = int(address), address.max_prefixlen
-        starts = ((n, number >> (width - n) << (width - n)) for n in self._by_length)
-        within = tuple((n, start) for n, start in starts if start in self._by_length[n])
-        listed = tuple(name for name, each in self._large if each.mentions(address))
-        return frozenset(self._single.get(number, ())), within, listed
-
-
-@dataclass(frozen=True)
 class NodeEnds:
     """The ends of connections of one node's pods."""
 
     seen: NodeSeen
     namespaces: PodNamespaces
     routes: NodeRoutes
-    filters: PacketFilters
+    enforcer: Enforcer
 
     @cached_property
     def _pods(self) -> ClusterPods:
@@ -194,7 +75,7 @@ class NodeEnds:
 
     def remote(self, family: int) -> tuple[End, ...]:
         """The pods of other nodes, in groups."""
-        told = AddressesTold(self.filters, family)
+        told = self.enforcer.told(family)
         ends = []
         for (node, version), pods in self._pods.by_node.items():
             if version != family or node == self.seen.name:
@@ -209,7 +90,7 @@ class NodeEnds:
 
     def outside(self, family: int) -> tuple[End, ...]:
         """Addresses outside the cluster: one for each range that rules or policies distinguish."""
-        told = AddressesTold(self.filters, family)
+        told = self.enforcer.told(family)
         blocks = self._pods.expected.vocabulary.block_map
         found: dict[object, End] = {}
         for address, is_named in islice(self._of_nobody(family, told), MOST_ADDRESSES):
@@ -224,7 +105,7 @@ class NodeEnds:
                 )
         return tuple(found.values())
 
-    def _of_nobody(self, family: int, told: AddressesTold) -> Iterator[tuple[IPAddress, bool]]:
+    def _of_nobody(self, family: int, told: Told) -> Iterator[tuple[IPAddress, bool]]:
         """Addresses of no pod, node or Service, each with whether policies name it.
 
         First those of ipBlocks, then of ranges in rules, then those that were left in sets.
@@ -259,7 +140,9 @@ class NodeEnds:
         return not (is_special or address.is_link_local or is_known)
 
     def _device_to(self, address: IPAddress) -> str | None:
-        """The device of the route; empty if it has several, None without a route."""
+        """The device of the route; empty if it has several, None without one where that matters."""
+        if not self.enforcer.needs_routes:
+            return ""
         routing = self.routes.routing
         route = routing.route_to(address)
         if route is None or route.type in REFUSING:

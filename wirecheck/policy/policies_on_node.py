@@ -56,7 +56,7 @@ def policies_on(of: PolicyEnforcement, agent: Mapping[str, str]) -> PoliciesOnNo
 
 
 def _known(of: PolicyEnforcement, agent: Mapping[str, str]) -> PoliciesOnNode:
-    of.require_packet_filter()
+    of.require_enforcer()
     followed = _by_policy(of)
     without = {name: pods for name, pods in followed.items() if all(e.is_open for e in pods)}
     if without and not of.has_enforcer:

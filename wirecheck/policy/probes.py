@@ -56,7 +56,7 @@ class ProbePolicies:
     @cached_property
     def _are_enforced(self) -> bool:
         try:
-            self.enforcement.require_packet_filter()
+            self.enforcement.require_enforcer()
             return self.enforcement.has_enforcer
         except (FactMissingError, NotApplicable):
             return False

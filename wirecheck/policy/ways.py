@@ -9,7 +9,7 @@ from wirecheck.api_index.pod import Pod
 from wirecheck.dataplane.rules.followed_packets import Fates
 from wirecheck.dataplane.rules.many_packets import Ends, ManyPackets
 from wirecheck.policy.compared_ports import ComparedPorts
-from wirecheck.policy.node_ends import End
+from wirecheck.policy.ends import End
 from wirecheck.policy.reach import Direction, Reach
 
 

@@ -105,6 +105,8 @@ RULES = (
         )
         for symptoms, where in COMPARED_POLICIES
     ),
+    Rule("policy.audit_mode_off", ("policy.denied_traffic",)),
+    Rule("policy.audit_mode_off", ("policy.enforced",), "about"),
     Rule("policy.enforced", ("policy.denied_traffic",), "named"),
     Rule("policy.enforced", ("policy.uniform_across_nodes",), "any"),
     Rule("firewall.forwards_pods", ("policy.allowed_traffic",)),

@@ -85,3 +85,9 @@ class EbpfMaps(SnapshotPart, frozen=True):
     sockets: Annotated[dict[Word, Annotated[list[Word], FEW]], FEW] | None = None
     """The programs on the node's cgroup by hook, such as `connect4`; None in older documents. The
     kernel keeps 15 characters of a name."""
+    policies_read: bool = False
+    """Whether the maps of policies have their entries; older programs only counted them."""
+    audited: Annotated[dict[Word, bool], FEW] | None = None
+    """By the number of Cilium's endpoint whether its policies are only audited; None if unread."""
+    audit_problem: Word = ""
+    """Why that could not be read."""

@@ -6,6 +6,7 @@ with them as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -37,6 +38,8 @@ ADDRESSES: Mapping[tuple[str, int, int], Where | None] = {
     ("cilium_lb_affinity_match", 8, 1): None,
 }
 """The load balancer's maps, by name, key size and value size; None for one without addresses."""
+POLICIES = (re.compile(r"cilium_policy_v3_\d{1,5}", re.ASCII), 12, 12)
+"""The maps of policies, which have identities and ports and no addresses."""
 
 Change = Callable[[bytes, int | None], bytes]
 """Replaces the bytes of an address, or those of a range whose prefix has a length."""
@@ -77,7 +80,8 @@ def redacted_map(addresses: AddressMap, byte_order: str, found: EbpfMap) -> Ebpf
     """The map with other addresses."""
     key = (found.name, found.key_size, found.value_size)
     is_empty = not found.entries and not found.columns
-    if is_empty or (key in ADDRESSES and ADDRESSES[key] is None):
+    has_no_addresses = key in ADDRESSES and ADDRESSES[key] is None
+    if is_empty or has_no_addresses or _is_of_policies(key):
         return found
     change = _change_of(addresses, byte_order, key)
     if change is None:
@@ -88,6 +92,11 @@ def redacted_map(addresses: AddressMap, byte_order: str, found: EbpfMap) -> Ebpf
         return found.without_data
     known = sorted(each for each in entries if each is not None)
     return found.with_data(b"".join(known)) if len(known) == found.count else found.without_data
+
+
+def _is_of_policies(key: tuple[str, int, int]) -> bool:
+    name, *sizes = POLICIES
+    return bool(name.fullmatch(key[0])) and list(key[1:]) == sizes
 
 
 def _pieces(data: bytes, size: int) -> Iterator[bytes]:

@@ -205,6 +205,8 @@ FIELDS: Mapping[str, str] = {
     "EbpfMaps.byte_order": KEEP,
     "EbpfMaps.problem": OPAQUE,
     "EbpfMaps.sockets": KEEP,
+    "EbpfMaps.audited": KEEP,
+    "EbpfMaps.audit_problem": OPAQUE,
     "NodeDocument.program": KEEP,
     "NodeDocument.seconds": KEEP,
 }

@@ -16,7 +16,13 @@ import pytest
 
 from wirecheck.collect.on_node import bpf_calls, ebpf_maps
 from wirecheck.dataplane.ebpf.known_addresses import ipcache_of
-from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS, NAMES, OF_ADDRESSES
+from wirecheck.dataplane.ebpf.layouts import (
+    ADDRESS_LAYOUTS,
+    LAYOUTS,
+    NAMES,
+    OF_ADDRESSES,
+    POLICY_LAYOUTS,
+)
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 
 CREATE, UPDATE, PIN = 0, 2, 6
@@ -85,7 +91,7 @@ def make_and_read(entries: int) -> None:
     ebpf_maps._batches = batches
     ebpf_maps.MOST_ENTRIES = ebpf_maps.COUNTED_ENTRIES = 5
     read.append(ebpf_maps.read_all(60.0))
-    ebpf_maps.COUNTING = -1.0
+    ebpf_maps.COUNTING = ebpf_maps.READING_POLICIES = -1.0
     read.append(ebpf_maps.read_all(60.0))
     sys.stdout.write(json.dumps(read))
 
@@ -131,7 +137,11 @@ def test_maps_are_read_in_batches_and_one_by_one() -> None:
         assert read.data == b"".join(expected)
         assert (read.count, read.is_complete) == (entries, True)
         assert by_name[RANGES].count == 7
-        assert by_name[POLICY] == EbpfMap(POLICY, TRIE, 12, 12, 100, 9)
+        policies = by_name[POLICY]
+        assert (policies.count, policies.is_complete) == (9, True)
+        numbers = struct.iter_unpack("=II4x12x", policies.data)
+        assert sorted(numbers) == [(40, number) for number in range(9)]
+        assert document.policies_read
         counted = EbpfMap(CONNECTIONS, LRU_HASH, 14, 56, 2 * entries, entries // 2)
         assert by_name[CONNECTIONS] == counted
         assert by_name["cilium_node_map_v2"].count == 0
@@ -219,9 +229,41 @@ def test_many_pins_that_are_counted_are_bounded(
     (pinned / "cilium_node_map_v2").touch()
     monkeypatch.setattr(ebpf_maps, "MOST_COUNTED", 5)
     monkeypatch.setattr(ebpf_maps, "_count", lambda _, name, __: {"name": name, "max_entries": 1})
+    monkeypatch.setattr(ebpf_maps, "_map", lambda _, name, *__: {"name": name, "max_entries": 1})
     found = msgspec.convert(ebpf_maps.read_all(5.0), EbpfMaps)
     assert [each.name for each in found.maps[1:3]] == ["cilium_node_map_v2", f"{POLICY[:-5]}00000"]
     assert (len(found.maps), found.not_counted) == (6, 26)
+
+
+def test_the_bytes_of_all_policies_together_are_bounded(
+    pinned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[int] = []
+
+    def read(_: str, name: str, most: int, __: float) -> dict[str, object]:
+        limits.append(most)
+        return {"name": name, "columns": "A" * 400}
+
+    for name in (SERVICES, POLICY, f"{POLICY[:-5]}00190", f"{POLICY[:-5]}00191"):
+        (pinned / name).touch()
+    monkeypatch.setattr(ebpf_maps, "_map", read)
+    monkeypatch.setattr(ebpf_maps, "MOST_BYTES_OF_POLICIES", 1000)
+    ebpf_maps.read_all(5.0)
+    assert limits == [ebpf_maps.MOST_BYTES, 1000, 700, 400]
+
+
+def test_the_map_of_a_pod_that_ended_meanwhile_is_left_out(
+    pinned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(path: str, name: str, *_: object) -> dict[str, object]:
+        if name != SERVICES:
+            Path(path).unlink()
+        return {"name": name, "problem": "No such file or directory"}
+
+    (pinned / SERVICES).touch()
+    (pinned / POLICY).touch()
+    monkeypatch.setattr(ebpf_maps, "_map", read)
+    assert [each["name"] for each in ebpf_maps.read_all(5.0)["maps"]] == [SERVICES]
 
 
 def test_another_architecture_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +277,7 @@ def test_every_map_that_is_decoded_is_sent() -> None:
     assert all(NAMES.fullmatch(name) for name, _, _ in LAYOUTS)
     assert all(ebpf_maps.OF_ADDRESSES.fullmatch(name) for name, _, _ in ADDRESS_LAYOUTS)
     assert all(OF_ADDRESSES.fullmatch(name) for name, _, _ in ADDRESS_LAYOUTS)
+    assert all(ebpf_maps.OF_PODS.fullmatch(f"{name}_00189") for name, _, _ in POLICY_LAYOUTS)
 
 
 def test_maps_are_opened_read_only(pinned: Path, monkeypatch: pytest.MonkeyPatch) -> None:

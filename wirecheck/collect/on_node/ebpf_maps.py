@@ -33,8 +33,9 @@ OF_CALICO = re.compile(r"cali_v[46]_nat_(?:fe|be)\d{0,3}", re.ASCII)
 """
 OF_CONNECTIONS = re.compile(r"cilium_(?:ct|ct_any|snat_v)[46]_(?:global|external)")
 """LRU maps whose oldest entries are in use: a full one breaks connections."""
-OF_PODS = re.compile("cilium_policy_")
-"""One map for each pod."""
+OF_PODS = re.compile(r"cilium_policy(?:_v\d+)?_\d{1,5}", re.ASCII)
+"""What Cilium enforces for one endpoint: one map for each pod. Older programs only counted their
+entries."""
 GET_NEXT_KEY, LOOKUP, GET_PIN, GET_INFO, LOOKUP_BATCH = 4, 1, 7, 15, 24
 READ_ONLY = 1 << 3  # BPF_F_RDONLY
 TYPES = (1, 9, 11)
@@ -50,6 +51,10 @@ MOST_ENTRIES = 1000000
 COUNTED_ENTRIES = 16000000
 MOST_BYTES = 32 << 20
 """Of the keys and values that are kept, of all maps together."""
+MOST_BYTES_OF_POLICIES = 8 << 20
+"""The same of the maps of pods. A map has at most 16,384 entries of 24 bytes unless configured."""
+READING_POLICIES = 2.0
+"""The seconds after which no further map of a pod is read."""
 NOT_SUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, 524)
 """Errors of kernels before 5.6, and of types of maps without batches; 524 is ENOTSUPP."""
 CAPABILITY = "reading eBPF maps requires CAP_BPF or CAP_SYS_ADMIN, and the system call bpf"
@@ -74,10 +79,12 @@ def read_all(seconds: float) -> JsonObject:
         if found is not None:
             left -= len(found.get("columns", "")) * 3 // 4
             document["maps"].append(found)
-    others = set(names).difference(kept)
-    # The maps of pods are counted last.
-    in_order = sorted(others, key=lambda each: (bool(OF_PODS.match(each)), each))
-    _count_all(document, folder, in_order, min(ends, time.monotonic() + COUNTING))
+    policies = list(filter(OF_PODS.fullmatch, names))
+    others = sorted(set(names).difference(kept, policies))
+    room = MOST_COUNTED + len(document["maps"])
+    _count_all(document, folder, others, min(ends, time.monotonic() + COUNTING))
+    ends = min(ends, time.monotonic() + READING_POLICIES)
+    _read_policies(document, folder, policies, room - len(document["maps"]), ends)
     return document
 
 
@@ -107,6 +114,24 @@ def _count_all(document: JsonObject, folder: str, names: List[str], ends: float)
         if found is not None:
             counts.append(found)
     document["maps"] += counts
+
+
+def _read_policies(
+    document: JsonObject, folder: str, names: List[str], room: int, ends: float
+) -> None:
+    """Add the maps of pods with their entries."""
+    document["policies_read"] = True
+    left = MOST_BYTES_OF_POLICIES
+    for at, name in enumerate(names):
+        if at >= room or time.monotonic() > ends:
+            document["not_counted"] = document.get("not_counted", 0) + len(names) - at
+            return
+        path = "%s/%s" % (folder, name)
+        found = _map(path, name, left, ends)
+        # Without the pin its pod has ended meanwhile.
+        if found is not None and ("problem" not in found or os.path.lexists(path)):
+            left -= len(found.get("columns", "")) * 3 // 4
+            document["maps"].append(found)
 
 
 def _pinned() -> Tuple[str, List[str]]:

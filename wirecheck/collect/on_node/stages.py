@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from wirecheck.collect.on_node import (
     agent_health,
     boot_settings,
+    cilium_endpoints,
     cni_files,
     commands,
     device_managers,
@@ -173,11 +174,12 @@ def cut_into_blocks(visit: VisitState) -> None:
 
 
 def read_ebpf_maps(visit: VisitState) -> None:
-    """Read the CNI plugin's eBPF maps, which decide about Services, and the cgroup's programs."""
+    """Read the CNI plugin's eBPF maps, and which programs and options decide beside them."""
     found = ebpf_maps.read_all(visit.limit())
     visit.document["ebpf"] = found
     if found["maps"]:
         found["sockets"] = socket_programs.read_all()
+        found.update(cilium_endpoints.read_all())
 
 
 def connect(visit: VisitState) -> None:

@@ -29,6 +29,7 @@ class Subject(StrEnum):
     AFFINITY = "affinity_match"
     IPCACHE = "ipcache"
     ENDPOINTS = "lxc"
+    POLICY = "policy"
 
 
 NAMES = re.compile(
@@ -38,6 +39,8 @@ NAMES = re.compile(
 """The maps that decide where connections to Services go, of any version."""
 OF_ADDRESSES = re.compile(r"cilium_(?P<subject>ipcache|lxc)(?P<family>)(_v\d+)?")
 """The maps of who has an address: any pod or node, and the pods of the node itself."""
+OF_ENDPOINT = re.compile(r"(?P<name>cilium_policy(_v\d+)?)_(?P<number>\d{1,5})", re.ASCII)
+"""The map of what the policies of one endpoint allow, of any version."""
 
 
 class Layout(NamedTuple):
@@ -90,6 +93,13 @@ ADDRESS_LAYOUTS: Mapping[Key, Layout] = {
     ("cilium_lxc", 20, 48): Layout(Subject.ENDPOINTS, 0, "16sB3xI2xHI4x16xI12x"),
 }
 
+POLICY_LAYOUTS: Mapping[Key, Layout] = {
+    # prefix length with the 40 bits before the protocol, identity, direction, protocol, port;
+    # port of the proxy, flags, authentication, precedence, cookie of the log
+    ("cilium_policy_v3", 12, 12): Layout(Subject.POLICY, 0, "IIBBHHBBI4x"),
+}
+"""Of the maps of endpoints, by the part of the name before the endpoint's number."""
+
 TRIED = "Cilium 1.20"
 
 
@@ -97,8 +107,9 @@ def layout_of(found: EbpfMap) -> Layout:
     """The layout of a map. Raises ParseError for one that is not known, or was not read."""
     if found.problem:
         raise ParseError(f"eBPF map {found.name}: {found.problem}")
-    key = (found.name, found.key_size, found.value_size)
-    layout = LAYOUTS.get(key) or ADDRESS_LAYOUTS.get(key)
+    own = OF_ENDPOINT.fullmatch(found.name)
+    key = (own["name"] if own else found.name, found.key_size, found.value_size)
+    layout = LAYOUTS.get(key) or ADDRESS_LAYOUTS.get(key) or POLICY_LAYOUTS.get(key)
     if layout is None:
         raise ParseError(
             f"eBPF map {found.name} with keys of {found.key_size} bytes and values of "

@@ -40,7 +40,10 @@ PLUGIN = CniPlugin(
             "cilium-config",
             "kube-proxy-replacement",
             frozenset({"true", "strict"}),
-            further=("enable-service-topology", "bpf-lb-sock-hostns-only"),
+            further=(
+                *("enable-service-topology", "bpf-lb-sock-hostns-only"),
+                *("policy-audit-mode", "enable-policy"),
+            ),
         ),
         device="cilium_host",
     ),

@@ -1,0 +1,46 @@
+"""What enforces policies on one node, as far as comparing it with the policies takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from wirecheck.addresses import IPAddress, IPNetwork
+from wirecheck.dataplane.rules.followed_packets import Fates
+from wirecheck.dataplane.rules.set_members import Port
+from wirecheck.policy.ways import Way
+
+
+class Told(Protocol):
+    """Which addresses of one family an enforcer tells apart."""
+
+    def of(self, address: IPAddress) -> object:
+        """Equal for addresses that it does not tell apart."""
+
+    @property
+    def ranges(self) -> Sequence[IPNetwork]:
+        """Ranges that it names."""
+
+    @property
+    def members(self) -> Sequence[IPAddress]:
+        """Single addresses that it has, and that may be left of former pods."""
+
+
+class Enforcer(Protocol):
+    """Raises FactMissingError if what it decides by was not read or is not recognised."""
+
+    @property
+    def needs_routes(self) -> bool:
+        """Whether it meets only packets that the node routes."""
+
+    def told(self, family: int) -> Told:
+        """The addresses that it tells apart."""
+
+    def named_ports(self, family: int, address: IPAddress) -> frozenset[Port]:
+        """The ports that it names for the pod of the node with an address."""
+
+    def fates(self, way: Way) -> Fates:
+        """What it does with connections."""
+
+    def evidence(self, way: Way, at: int, port: Port, *, is_open: bool) -> tuple[str, ...]:
+        """What decides about the connections between the pod and one of the peers to a port."""

@@ -1,0 +1,281 @@
+"""Cilium's eBPF maps of one node as what enforces policies.
+
+A peer counts by its identity. The ipcache gives it for addresses that the node's pods send to, and
+of peers whose packets come from outside or without a tunnel. A tunnel carries the identity that the
+peer has on its own node, and pods of the node itself have that of their endpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.catalogue.findings import FactMissingError, NotApplicable
+from wirecheck.dataplane.ebpf.known_addresses import LocalEndpoint
+from wirecheck.dataplane.ebpf.policy_maps import (
+    BITS_OF_CLUSTER,
+    AskedPorts,
+    Decided,
+    PolicyMap,
+    Port,
+    policy_maps_of,
+)
+from wirecheck.dataplane.rules.followed_packets import Fates
+from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
+from wirecheck.node.cilium_addresses import CiliumAddresses
+from wirecheck.node.seen import NodeSeen
+from wirecheck.parse.errors import ParseError
+from wirecheck.policy.ends import End
+from wirecheck.policy.reach import Direction
+from wirecheck.policy.ways import Way
+from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+
+WORLD = {4: 9, 6: 10}
+"""The identity of addresses of which the ipcache has nothing, where both families are in use."""
+WORLD_OF_ONE_FAMILY = 2
+OF_RANGE = 1
+"""The highest byte of identities of ranges that policies name."""
+UNKNOWN = 0
+NO_IDENTITY = "pods without a CiliumEndpoint, which shows the identity"
+NO_ENDPOINT = "Cilium has no endpoint for {}, so no policy of it applies there"
+NO_MAP = "no policy map of endpoint {}, which is {}, was read"
+NOT_READ = "whether Cilium only audits the policies of endpoint {} was not read"
+
+
+@dataclass(frozen=True)
+class IdentitiesTold:
+    """The identities of addresses of one family."""
+
+    maps: MapEnforcer
+    family: int
+    members: Sequence[IPAddress] = ()
+    """Stale addresses of the ipcache are a finding of `ebpf.pod_identities`."""
+
+    def of(self, address: IPAddress) -> tuple[int, int]:
+        """The identities with which it sends and receives."""
+        return self.maps.sends_as(address), self.maps.known_as(address)
+
+    @cached_property
+    def ranges(self) -> tuple[IPNetwork, ...]:
+        """The ranges and addresses that have an identity of their own."""
+        cache = self.maps.addresses.ipcache
+        every = {f"{first}/{n}": each for (first, n), each in cache.ranges.items()}
+        every.update(cache.addresses)
+        named = (network(text) for text, each in every.items() if each.identity >> 24 == OF_RANGE)
+        return tuple(each for each in named if each.version == self.family)
+
+
+@dataclass(frozen=True)
+class MapEnforcer:
+    """The maps of endpoints of one node, and whose identity each address has."""
+
+    seen: NodeSeen
+    addresses: CiliumAddresses
+    needs_routes: bool = False
+    """Its programs send packets through the tunnel themselves."""
+
+    @cached_property
+    def is_in_use(self) -> bool:
+        """Whether Cilium connects the node's pods, and its maps of policies were read."""
+        try:
+            return self.require()
+        except (FactMissingError, NotApplicable):
+            return False
+
+    def require(self) -> bool:
+        """Whether the maps enforce policies, and were read.
+
+        Raises FactMissingError if they should have been readable.
+        """
+        if self.seen.cni.name != CILIUM.name:
+            return False
+        try:
+            return self._document.policies_read
+        except NotApplicable:
+            return False
+
+    @cached_property
+    def _document(self) -> EbpfMaps:
+        return self.addresses.usage.document
+
+    # Identities.
+
+    def known_as(self, address: IPAddress) -> int:
+        """The identity that the node has for an address: that of the longest prefix.
+
+        A pod that is just being created has none: then it is unknown.
+        """
+        if (found := self._known.get(address)) is None:
+            found = self._known[address] = self._looked_up(address)
+        return found
+
+    @cached_property
+    def _known(self) -> dict[IPAddress, int]:
+        return {}
+
+    def _looked_up(self, address: IPAddress) -> int:
+        text, version = str(address), address.version
+        if exact := self.addresses.ipcache.addresses.get(text):
+            return exact.identity
+        wanted = self.addresses.wanted
+        if wanted.identified and (pod := wanted.by_address.get(text)) and not pod.identity:
+            return UNKNOWN
+        width, number = address.max_prefixlen, int(address)
+        for length, starts in self._ranges[version]:
+            if (identity := starts.get(number >> (width - length))) is not None:
+                return identity
+        is_dual = len(self.seen.families_of_pods) > 1
+        return WORLD[version] if is_dual else WORLD_OF_ONE_FAMILY
+
+    @cached_property
+    def _ranges(self) -> Mapping[int, Sequence[tuple[int, Mapping[int, int]]]]:
+        """By family, from the longest prefix on: the identities by the bits of the prefix."""
+        found: dict[int, dict[int, dict[int, int]]] = {4: {}, 6: {}}
+        for (first, length), known in self.addresses.ipcache.ranges.items():
+            range_ = network(f"{first}/{length}")
+            bits = int(range_.network_address) >> (range_.max_prefixlen - length)
+            found[range_.version].setdefault(length, {})[bits] = known.identity
+        return {family: sorted(of.items(), reverse=True) for family, of in found.items()}
+
+    def sends_as(self, address: IPAddress) -> int:
+        """The identity with which packets from an address arrive."""
+        text = str(address)
+        if (own := self.addresses.endpoints.get(text)) is not None:
+            return own.identity
+        known = self.addresses.wanted.by_address.get(text)
+        if known is not None and known.identity and self.addresses.has_tunnel:
+            return known.identity
+        return self.known_as(address)
+
+    # Maps.
+
+    def told(self, family: int) -> IdentitiesTold:
+        """The identities of addresses."""
+        return IdentitiesTold(self, family)
+
+    def named_ports(self, _: int, address: IPAddress) -> frozenset[Port]:
+        """The ports that the map of the pod with the address names."""
+        found = self._map_at(address)
+        return frozenset(found.named_ports) if isinstance(found, PolicyMap) else frozenset()
+
+    def _map_at(self, address: IPAddress) -> PolicyMap | str:
+        """The map of the pod with an address, or why there is none."""
+        own = self.addresses.endpoints.get(str(address))
+        if own is None:
+            return NO_ENDPOINT.format(address)
+        if own.number not in self._decoded:
+            found = self._by_endpoint.get(own.number)
+            self._decoded[own.number] = (
+                self._decode(found) if found else NO_MAP.format(own.number, address)
+            )
+        return self._decoded[own.number]
+
+    @cached_property
+    def _decoded(self) -> dict[int, PolicyMap | str]:
+        return {}
+
+    @cached_property
+    def _by_endpoint(self) -> Mapping[int, EbpfMap]:
+        return policy_maps_of(self._document)
+
+    def _decode(self, found: EbpfMap) -> PolicyMap:
+        try:
+            return PolicyMap.of(found, self._document.byte_order, self._cluster)
+        except ParseError as error:
+            raise FactMissingError(f"{self.seen.name}: {error}.") from error
+
+    @cached_property
+    def _cluster(self) -> int:
+        """The number of the node's own cluster, with which the identities of its pods begin."""
+        own = (each.identity >> BITS_OF_CLUSTER for each in self.addresses.endpoints.values())
+        return max(own, default=0)
+
+    # What they do.
+
+    def fates(self, way: Way) -> Fates:
+        """What the maps do with the connections."""
+        fates, found = Fates(), self._map_at(way.subject.address)
+        if isinstance(found, str):
+            fates.unknown = way.packets.all
+            fates.doubts.append((fates.unknown, found))
+            return fates
+        for bits, each in self._of_peers(way, found):
+            if each.unknown:
+                fates.unknown |= bits
+                fates.doubts.append((bits, each.unknown))
+            elif each.is_allowed:
+                fates.passed |= bits
+            else:
+                fates.refused |= bits
+        self._audit(fates, self.addresses.endpoints[str(way.subject.address)])
+        return fates
+
+    def _of_peers(self, way: Way, found: PolicyMap) -> Iterator[tuple[int, Decided]]:
+        """What happens to the packets of each peer, as bits."""
+        ports, of_end = self._asked(way.ports.ports), way.packets.of_end
+        for at, peer in enumerate(way.peers):
+            identity = self._identity(way, peer)
+            for each in self._decided(found, identity, ports, way.direction):
+                yield of_end(at, each.ports), each
+
+    def _audit(self, fates: Fates, own: LocalEndpoint) -> None:
+        """What becomes of refused packets: an endpoint that is only audited lets them pass."""
+        is_audited = self.is_audited(own.number)
+        if is_audited:
+            fates.passed |= fates.refused
+            fates.refused = 0
+        elif is_audited is None and fates.refused:
+            fates.unknown |= fates.refused
+            fates.doubts.append((fates.refused, NOT_READ.format(own.number)))
+            fates.refused = 0
+
+    def is_audited(self, number: int) -> bool | None:
+        """Whether policies of an endpoint are only logged; None if that was not read."""
+        return (self._document.audited or {}).get(str(number))
+
+    def _identity(self, way: Way, peer: End) -> int:
+        is_sender = way.direction is Direction.INGRESS
+        return self.sends_as(peer.address) if is_sender else self.known_as(peer.address)
+
+    def _asked(self, ports: tuple[Port, ...]) -> AskedPorts:
+        if ports not in self._ports:
+            self._ports[ports] = AskedPorts(ports)
+        return self._ports[ports]
+
+    @cached_property
+    def _ports(self) -> dict[tuple[Port, ...], AskedPorts]:
+        return {}
+
+    def _decided(
+        self, found: PolicyMap, identity: int, ports: AskedPorts, direction: Direction
+    ) -> Sequence[Decided]:
+        key = (found.name, identity, id(ports), direction)
+        if key not in self._kept:
+            is_egress = direction is Direction.EGRESS
+            self._kept[key] = tuple(
+                found.decided(identity, ports, is_egress=is_egress)
+                if identity != UNKNOWN
+                else found.for_unknown(ports, NO_IDENTITY, is_egress=is_egress)
+            )
+        return self._kept[key]
+
+    @cached_property
+    def _kept(self) -> dict[tuple[str, int, int, Direction], Sequence[Decided]]:
+        return {}
+
+    def evidence(self, way: Way, at: int, port: Port, *, is_open: bool) -> tuple[str, ...]:
+        """The entry of the map that decides about one connection, and the peer's identity."""
+        return tuple(self._evidence(way, at, port, is_open=is_open))
+
+    def _evidence(self, way: Way, at: int, port: Port, *, is_open: bool) -> Iterator[str]:
+        found, identity = self._map_at(way.subject.address), self._identity(way, way.peers[at])
+        if isinstance(found, str):
+            return
+        number = self.addresses.endpoints[str(way.subject.address)].number
+        if is_open and self.is_audited(number):
+            yield f"policy audit mode is on for endpoint {number}: denials are only logged"
+        for each in self._decided(found, identity, self._asked((port,)), way.direction):
+            yield f"{found.name}: {each.entry or f'no {way.direction.lower()} entry matches'}"
+        yield f"{way.peers[at].address} has identity {identity}"
