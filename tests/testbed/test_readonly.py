@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 import yaml
 
 from testbed.kubeadm import AUDIT_LOG, audit_policy, init_configuration
 from testbed.layout import Layout
-from testbed.readonly import audit
+from testbed.readonly import audit, node_state
 from testbed.readonly.comparison import Difference, differences, is_of_an_exec
 
 EVENT = {
@@ -114,3 +116,25 @@ def test_the_api_server_is_told_to_keep_the_log() -> None:
     assert given["audit-log-path"] == AUDIT_LOG
     mounted = {each["mountPath"] for each in cluster["apiServer"]["extraVolumes"]}
     assert given["audit-policy-file"] in mounted
+
+
+def test_the_time_of_a_folder_that_an_agent_makes_anew_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint, other = tmp_path / "state" / "1407", tmp_path / "other"
+    for folder in (endpoint, other):
+        folder.mkdir(parents=True)
+        (folder / "ep_config.h").touch()
+    monkeypatch.setattr(node_state, "WALKED", (str(tmp_path),))
+    monkeypatch.setattr(node_state, "REMADE", f"{tmp_path}/state/")
+    before = node_state.files()
+
+    for changed in (endpoint, other, endpoint / "ep_config.h"):
+        os.utime(changed, ns=(1, 1))
+    after = node_state.files()
+
+    assert {path for path in before if before[path] != after[path]} == {
+        f"{other}",
+        f"{other}/.",
+        f"{endpoint}/ep_config.h",
+    }
