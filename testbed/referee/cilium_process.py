@@ -88,8 +88,7 @@ class CiliumProcess:
         ends = time.monotonic() + _LIMIT
         read = []
         for name, descriptor in self._maps.items():
-            if found := ebpf_maps.read_map(descriptor, name, ebpf_maps.MOST_BYTES, ends):
-                read.append(found)
+            read.append(ebpf_maps.read_map(descriptor, name, ebpf_maps.MOST_BYTES, ends))
         return msgspec.convert({"byte_order": sys.byteorder, "maps": read}, EbpfMaps)
 
     def dump(self) -> list[str]:

@@ -147,3 +147,14 @@ def test_a_redirect_makes_one_frontend_inconclusive(with_maps: MakeRecording) ->
     assert found(folder, *OF_MAPS) == []
     (result, *_) = items(folder, "services.frontends_programmed")
     assert [why for why in result.unjudged if "CiliumLocalRedirectPolicy" in why]
+
+
+def test_a_family_of_which_no_map_is_pinned_is_an_error(with_maps: MakeRecording) -> None:
+    def change(_: str, document: Document) -> None:
+        maps = document["ebpf"]["maps"]
+        document["ebpf"]["maps"] = [each for each in maps if "_lb6_" not in each["name"]]
+
+    results = items(with_maps("dual-stack", change), *OF_MAPS)
+    assert {each.outcome for each in results} == {Outcome.ERROR}
+    assert all("no eBPF map of IPv6 is pinned" in each.reason for each in results)
+    assert found(with_maps("healthy", change), *OF_MAPS) == []

@@ -151,10 +151,27 @@ class CiliumServices:
         return summarised(wanted, differences)
 
     def _wanted(self, maps: CiliumMaps) -> tuple[CiliumNode, ServiceTable]:
-        """The node by its maps, and what the API asks of it."""
+        """The node by its maps, and what the API asks of it. Raises FactMissingError."""
         cluster, node = self.seen.cluster, self._node_by(maps)
+        self._require_families(node)
         alike = cluster.kept(AlikeEntries, AlikeEntries)
         return node, expected_for_cilium(cluster.cilium_ports, node, alike)
+
+    def _require_families(self, node: CiliumNode) -> None:
+        """Raise FactMissingError if nothing is known about a family that only Cilium can forward.
+
+        Services of a family that Cilium is not to forward have no endpoints: pods lack an address
+        of it.
+        """
+        if not self.replaces_kube_proxy:
+            return
+        ports = self.seen.cluster.cilium_ports
+        served = {each.facts.family for each in ports if any(each.endpoints)}
+        for family in sorted(served.intersection(node.addresses) - node.families):
+            raise FactMissingError(
+                f"{self.seen.name}: no eBPF map of IPv{family} is pinned, although Services have "
+                f"endpoints with IPv{family}. {WITHOUT_MAPS}."
+            )
 
     def _node_by(self, maps: CiliumMaps) -> CiliumNode:
         return cilium_node(

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from wirecheck.collect.on_node import bpf_calls, ebpf_maps
+from wirecheck.collect.on_node import bpf_access, bpf_calls, ebpf_maps
 from wirecheck.dataplane.ebpf.known_addresses import ipcache_of
 from wirecheck.dataplane.ebpf.layouts import (
     ADDRESS_LAYOUTS,
@@ -29,7 +29,8 @@ CREATE, UPDATE, PIN = 0, 2, 6
 HASH, ARRAY, LRU_HASH, TRIE = 1, 2, 9, 11
 NO_PREALLOCATION = 1
 SERVICES, RANGES = "cilium_lb4_services_v2", "cilium_lb4_source_range"
-KEPT = (SERVICES, RANGES, "cilium_ipcache_v2")
+OF_OTHER_TYPE = "cilium_lb4_backends_v3"
+KEPT = (SERVICES, RANGES, "cilium_ipcache_v2", OF_OTHER_TYPE)
 POLICY, CONNECTIONS = "cilium_policy_v3_00189", "cilium_ct4_global"
 PINS = "/sys/fs/bpf/tc/globals"
 
@@ -82,7 +83,7 @@ def make_and_read(entries: int) -> None:
     put(addresses, struct.pack("=IHxB16s", 64, 0, 1, bytes([10, 0, 0, 9])), bytes(24))
     make("cilium_node_map_v2", HASH, 20, 4, 10)
     make("cilium_nodeport_neigh4", LRU_HASH, 4, 8, 10)
-    make("cilium_lb4_backends_v3", ARRAY, 4, 12, 10)
+    make(OF_OTHER_TYPE, ARRAY, 4, 12, 10)
     make("other_map", HASH, 4, 8, 10)
     read = [ebpf_maps.read_all(60.0)]
     batches = ebpf_maps._batches
@@ -129,6 +130,7 @@ def test_maps_are_read_in_batches_and_one_by_one() -> None:
         assert document.byte_order == sys.byteorder
         by_name = {each.name: each for each in document.maps}
         assert set(by_name) == {*KEPT, POLICY, CONNECTIONS, "cilium_node_map_v2"}
+        assert "type 2" in by_name[OF_OTHER_TYPE].problem
         (address,) = ipcache_of(document).addresses
         assert address == "10.0.0.9"
         read = by_name[SERVICES]
@@ -154,13 +156,50 @@ def test_maps_are_read_in_batches_and_one_by_one() -> None:
     assert (late, documents[3].not_counted) == (set(KEPT), 4)
 
 
-def test_a_node_without_pinned_maps_names_the_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+NOTHING_PINNED = "/sys/fs/bpf/tc/globals: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "words"),
+    [
+        ("30 24 0:27 / /sys/fs/bpf rw shared:9 - bpf bpf rw,mode=700\n", NOTHING_PINNED),
+        (
+            "24 1 0:22 / /sys rw - sysfs sysfs rw\n",
+            f"{NOTHING_PINNED}; no bpffs is mounted at /sys/fs/bpf",
+        ),
+        (None, NOTHING_PINNED),
+    ],
+)
+def test_a_node_without_pinned_maps_names_the_folder_and_the_mount(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mounts: str | None, words: str
 ) -> None:
+    if mounts is not None:
+        (tmp_path / "mountinfo").write_text(mounts)
+    monkeypatch.setattr(bpf_access, "MOUNTS", str(tmp_path / "mountinfo"))
     monkeypatch.setattr(ebpf_maps, "ROOTS", (str(tmp_path),))
     found = msgspec.convert(ebpf_maps.read_all(1.0), EbpfMaps)
     assert found.maps == []
-    assert found.problem == "/sys/fs/bpf/tc/globals: No such file or directory"
+    assert found.problem == words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("none integrity [confidentiality]\n", "The kernel is locked down (confidentiality)"),
+        ("[none] integrity confidentiality\n", ""),
+        ("\x1b[31m", ""),
+    ],
+)
+def test_a_kernel_that_is_locked_down_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    file = tmp_path / "lockdown"
+    file.write_text(text)
+    monkeypatch.setattr(bpf_access, "LOCKDOWN", (str(file),))
+    found = bpf_access.problem(errno.EPERM)
+    assert found.removeprefix("Operation not permitted: ") == ". ".join(
+        filter(None, [bpf_access.CAPABILITY, words])
+    )
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def map_of(name: str, *entries: bytes) -> EbpfMap:
 
 def both(*maps: EbpfMap, byte_order: str = "little") -> EbpfMaps:
     present = {each.name for each in maps}
-    empty = [map_of(name) for name in (SERVICES, BACKENDS) if name not in present]
+    empty = [map_of(name) for name, _, _ in LAYOUTS if name not in present and "6" not in name]
     return EbpfMaps(byte_order, [*maps, *empty])
 
 

@@ -14,7 +14,7 @@ import sys
 import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from wirecheck.collect.on_node import bpf_calls
+from wirecheck.collect.on_node import bpf_access, bpf_calls
 
 JsonObject = Dict[str, Any]
 
@@ -57,7 +57,6 @@ READING_POLICIES = 2.0
 """The seconds after which no further map of a pod is read."""
 NOT_SUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, 524)
 """Errors of kernels before 5.6, and of types of maps without batches; 524 is ENOTSUPP."""
-CAPABILITY = "reading eBPF maps requires CAP_BPF or CAP_SYS_ADMIN, and the system call bpf"
 
 Entry = Tuple[bytes, bytes]
 
@@ -76,9 +75,8 @@ def read_all(seconds: float) -> JsonObject:
     kept += filter(OF_ADDRESSES.fullmatch, names)
     for name in kept[:MOST_MAPS]:
         found = _map("%s/%s" % (folder, name), name, left, ends)
-        if found is not None:
-            left -= len(found.get("columns", "")) * 3 // 4
-            document["maps"].append(found)
+        left -= len(found.get("columns", "")) * 3 // 4
+        document["maps"].append(found)
     policies = list(filter(OF_PODS.fullmatch, names))
     others = sorted(set(names).difference(kept, policies))
     room = MOST_COUNTED + len(document["maps"])
@@ -129,7 +127,7 @@ def _read_policies(
         path = "%s/%s" % (folder, name)
         found = _map(path, name, left, ends)
         # Without the pin its pod has ended meanwhile.
-        if found is not None and ("problem" not in found or os.path.lexists(path)):
+        if "problem" not in found or os.path.lexists(path):
             left -= len(found.get("columns", "")) * 3 // 4
             document["maps"].append(found)
 
@@ -142,8 +140,7 @@ def _pinned() -> Tuple[str, List[str]]:
         try:
             names = sorted(filter(PINNED.fullmatch, os.listdir(folder)))
         except OSError as error:
-            why = error.strerror or "it cannot be listed"
-            reason = reason or "%s: %s" % (FOLDER, why)
+            reason = reason or bpf_access.missing_folder(FOLDER, error)
             continue
         if any(map(KEPT.fullmatch, names)):
             return folder, names
@@ -151,8 +148,8 @@ def _pinned() -> Tuple[str, List[str]]:
     return reason, []
 
 
-def _map(path: str, name: str, most_bytes: int, ends: float) -> Optional[JsonObject]:
-    """One map; None for a type that has no single value for each key."""
+def _map(path: str, name: str, most_bytes: int, ends: float) -> JsonObject:
+    """One map; with a problem if it cannot be read."""
     descriptor = _open(path)
     if descriptor < 0:
         return {"name": name, "problem": _problem()}
@@ -164,13 +161,14 @@ def _map(path: str, name: str, most_bytes: int, ends: float) -> Optional[JsonObj
         os.close(descriptor)
 
 
-def read_map(descriptor: int, name: str, most_bytes: int, ends: float) -> Optional[JsonObject]:
-    """The map behind a descriptor; None for a type that has no single value for each key."""
+def read_map(descriptor: int, name: str, most_bytes: int, ends: float) -> JsonObject:
+    """The map behind a descriptor."""
     kind, key_size, value_size, max_entries = map_info(descriptor)[:4]
-    if kind not in TYPES:
-        return None
     found = {"name": name, "type": kind, "key_size": key_size, "value_size": value_size}
     found["max_entries"] = max_entries
+    if kind not in TYPES:
+        found["problem"] = "maps of type %d have no single value for each key" % kind
+        return found
     most = min(MOST_ENTRIES, most_bytes // (key_size + value_size))
     entries = {}  # type: Dict[bytes, bytes]
     for key, value in _entries(descriptor, key_size, value_size, max_entries):
@@ -232,10 +230,7 @@ def _open(path: str) -> int:
 
 
 def _problem() -> str:
-    number = ctypes.get_errno()
-    if number in (errno.EPERM, errno.EACCES, errno.ENOSYS):
-        return "%s: %s" % (os.strerror(number), CAPABILITY)
-    return os.strerror(number)
+    return bpf_access.problem(ctypes.get_errno())
 
 
 def map_info(descriptor: int) -> Tuple[int, int, int, int, str]:

@@ -17,7 +17,8 @@ from struct import Struct
 
 from wirecheck.dataplane.ebpf.entries import address_of, data_of, in_use, net16
 from wirecheck.dataplane.ebpf.layouts import NAMES, Layout, Subject, layout_of
-from wirecheck.dataplane.ebpf.maps import READERS, CiliumMaps, Flags, require_services
+from wirecheck.dataplane.ebpf.maps import READERS, CiliumMaps, Flags, require_referred
+from wirecheck.dataplane.ebpf.required import require_services
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
 
 WORD = 4
@@ -76,6 +77,7 @@ class ServiceEntries:
     byte_order: str
     maps: tuple[tuple[EbpfMap, Layout, bytes], ...]
     """The bytes are the keys and values of a map."""
+    document: EbpfMaps
 
     @classmethod
     def of(cls, document: EbpfMaps) -> ServiceEntries:
@@ -83,7 +85,7 @@ class ServiceEntries:
         maps = in_use(document.maps, NAMES)
         found = tuple((each, layout_of(each), data_of(each)) for each in maps)
         require_services(document)
-        return cls(document.byte_order, found)
+        return cls(document.byte_order, found, document)
 
     def contents(self) -> Contents:
         """What every entry of the maps of Services stands for."""
@@ -115,7 +117,7 @@ class ServiceEntries:
     def decoded(self, addresses: Collection[bytes]) -> CiliumMaps:
         """The maps, of Services only the entries at these addresses with what belongs to them.
 
-        Raises ParseError for entries that are invalid.
+        Raises ParseError for entries that are invalid, or depend on a map that is not pinned.
         """
         found = CiliumMaps()
         backends: set[bytes] = set()
@@ -135,6 +137,7 @@ class ServiceEntries:
                 self._read(found, layout, b"".join(each + known[each] for each in numbers))
             elif layout.subject is not Subject.SERVICES:
                 self._read(found, layout, data)
+        require_referred(found, self.document)
         return found
 
     def _read(self, found: CiliumMaps, layout: Layout, data: bytes) -> None:

@@ -17,17 +17,36 @@ Net16 = Callable[[int], int]
 
 
 def in_use(maps: Iterable[EbpfMap], names: Pattern[str]) -> Iterator[EbpfMap]:
-    """The maps with such names: of one subject and family, the known version.
+    """The maps with such names: of one subject and family, the newest version.
 
-    An upgrade of Cilium may leave the map of the older version pinned.
+    An upgrade of Cilium may leave the map of the older version pinned. Raises ParseError for a map
+    that is there twice, and where an unknown version is newer than the known one: that may be the
+    one that is left over.
     """
     versions: dict[tuple[str, str], list[EbpfMap]] = {}
     for each in maps:
         if match := names.fullmatch(each.name):
             versions.setdefault((match["subject"], match["family"]), []).append(each)
-    for rivals in versions.values():
-        known = [each for each in rivals if _is_known(each)]
-        yield from known or rivals[:1]
+    return map(_chosen, versions.values())
+
+
+def _chosen(rivals: list[EbpfMap]) -> EbpfMap:
+    newest = max(rivals, key=_version)
+    known = [each for each in rivals if _is_known(each)]
+    if len({each.name for each in rivals}) < len(rivals):
+        raise ParseError(f"eBPF map {newest.name} is there twice")
+    if known and newest not in known:
+        raise ParseError(
+            f"eBPF map {newest.name} is pinned beside {known[0].name}, and only the layout of the "
+            "older one is known: which of them Cilium uses is unclear"
+        )
+    return newest
+
+
+def _version(found: EbpfMap) -> int:
+    """2 for `cilium_lb4_services_v2`; a name without a version is the first one's."""
+    number = found.name.rpartition("_v")[2]
+    return int(number[:9]) if number.isdecimal() and number.isascii() else 1
 
 
 def _is_known(found: EbpfMap) -> bool:

@@ -13,6 +13,7 @@ from wirecheck.addresses import IPNetwork
 from wirecheck.api_index.backend import with_port
 from wirecheck.dataplane.ebpf.entries import Net16, address_of, entries_of, in_use, net16
 from wirecheck.dataplane.ebpf.layouts import NAMES, TRIED, Subject, layout_of
+from wirecheck.dataplane.ebpf.required import pinned_maps, require_services
 from wirecheck.parse.errors import ParseError
 from wirecheck.snapshot.ebpf_maps import EbpfMaps
 
@@ -131,12 +132,16 @@ class CiliumMaps:
     families: set[int] = field(default_factory=set)
     """Those that have a map of frontends."""
 
+    def first_with(self, flag: Flags, family: int) -> Place | None:
+        """A frontend with this flag."""
+        own = ((place, of) for place, of in self.frontends.items() if place.family == family)
+        return next((place for place, of in own if of.flags & flag), None)
+
 
 def cilium_maps(document: EbpfMaps) -> CiliumMaps:
-    """Decode the maps. Raises ParseError for one that is incomplete, damaged or unknown.
+    """Decode the maps.
 
-    A map of another version is ignored where one of a known version is beside it: an upgrade of
-    Cilium may leave the old one pinned.
+    Raises ParseError for a map that is incomplete, damaged, unknown or missing.
     """
     found = CiliumMaps()
     for each in in_use(document.maps, NAMES):
@@ -144,29 +149,27 @@ def cilium_maps(document: EbpfMaps) -> CiliumMaps:
         entries = entries_of(each, document.byte_order)
         READERS[layout.subject](found, layout.family, entries, net16(document.byte_order))
     require_services(document)
+    require_referred(found, document)
     return found
 
 
-def require_services(document: EbpfMaps) -> None:
-    """Raise ParseError if a map is missing without which nothing can be said about Services."""
-    missing = {Subject.SERVICES, Subject.BACKENDS} - {
-        subject_of(each.name) for each in document.maps
-    }
-    if missing:
-        raise ParseError(f"no eBPF map of {' and '.join(sorted(missing))} is pinned")
+def require_referred(found: CiliumMaps, document: EbpfMaps) -> None:
+    """Raise ParseError if a frontend depends on a map that is not pinned."""
+    pinned = pinned_maps(document)
+    for family in sorted(found.families):
+        for flag, of in (
+            (Flags.AFFINITY, (Subject.AFFINITY, 0)),
+            (Flags.SOURCE_RANGES, (Subject.SOURCE_RANGES, family)),
+        ):
+            if of not in pinned and (place := found.first_with(flag, family)):
+                name = f"cilium_lb{of[1] or ''}_{of[0]}"
+                raise ParseError(f"no eBPF map {name} is pinned, on which {place} depends")
 
 
 def families_of(document: EbpfMaps) -> frozenset[int]:
     """The families that have a map of frontends."""
-    names = (match for each in document.maps if (match := NAMES.fullmatch(each.name)))
-    of_services = (each for each in names if each["subject"] == Subject.SERVICES)
-    return frozenset(int(each["family"]) for each in of_services if each["family"])
-
-
-def subject_of(name: str) -> str:
-    """`services` of `cilium_lb4_services_v2`; empty for maps that do not decide about Services."""
-    match = NAMES.fullmatch(name)
-    return match["subject"] if match else ""
+    pinned = pinned_maps(document)
+    return frozenset(family for subject, family in pinned if subject == Subject.SERVICES and family)
 
 
 @lru_cache(maxsize=256)

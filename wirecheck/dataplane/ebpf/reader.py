@@ -125,7 +125,8 @@ class _Reader:
         if not is_from_here and not traits.is_routable:
             return Handling(Verdict.DROP, evidence=((partial(_line, place, entry),),))
         handling = self._forwarded(place, entry)
-        if is_from_here or not traits.checks_sources:
+        is_decided = handling.verdict is not Verdict.UNDECIDED
+        if is_from_here or not traits.checks_sources or not is_decided:
             return handling
         sources, allowed = OUTSIDE[place.family], self._allowed(place.family, entry)
         limited = restricted(handling, sources, allowed, place.family)
@@ -165,6 +166,9 @@ class _Reader:
         lines: dict[Backend, list[RuleText]] = {}
         shares: dict[Backend, int] = {}
         used = tuple(self._used(place, entry))
+        if cluster := next((known.cluster for _, _, known in used if known.cluster), 0):
+            reason = f"a backend is of cluster {cluster} of a ClusterMesh, which is not compared"
+            return Handling(Verdict.UNDECIDED, reason=reason, evidence=((head,),))
         for slot, identity, known in used:
             backend = Backend(known.address, known.port)
             shares[backend] = shares.get(backend, 0) + 1
