@@ -17,7 +17,7 @@ from wirecheck.snapshot.node_settings import Kubelet
 from wirecheck.snapshot.objects.node import NodeObject
 from wirecheck.snapshot.objects.pod import PodObject
 
-WORKER, TUNNEL, BRIDGE, DEVICE = "wc-w1", "flannel.1", "cni0", "eth0"
+WORKER, TUNNEL, BRIDGE, DEVICE = "wc-w2", "flannel.1", "cni0", "eth0"
 FLANNEL_SETTINGS = "/run/flannel/subnet.env"
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import ChainMap
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from msgspec.structs import replace
 
@@ -71,6 +72,10 @@ class Evaluation:
             for number, record in enumerate(snapshot.index.looks, start=1)
         ]
         self._evaluated: Sequence[Node] = ()
+        self._next = ""
+        """The node that is evaluated next."""
+        self._read_ahead: dict[int, Node] = {}
+        """By round, that node if packets of the present one came to it: it is not read again."""
         self._paths = [
             each.kept(PathNodes, partial(PathNodes, each, partial(self._seen_in, number)))
             for number, each in enumerate(self._clusters, start=1)
@@ -92,7 +97,7 @@ class Evaluation:
         self.measured: dict[str, NodeMeasures] = {}
         """The values measured on the evaluated nodes."""
 
-    @property
+    @cached_property
     def node_names(self) -> tuple[str, ...]:
         """Every node that the API listed in the first round, sorted."""
         return tuple(sorted(self._clusters[0].nodes)) if self._clusters else ()
@@ -105,6 +110,7 @@ class Evaluation:
     def node(self, name: str) -> Iterator[ItemResult]:
         """Yield one result for each check about nodes."""
         nodes = self._nodes(name)
+        self._next = next(iter(self.node_names[bisect_right(self.node_names, name) :]), "")
         if nodes and nodes[0].document:
             try:
                 self.measured[name] = measured_on(nodes[0].document)
@@ -190,11 +196,18 @@ class Evaluation:
             if each.name == name and each.cluster is cluster:
                 return each
         visit, document = visited(self._snapshot, name, number, cluster.visit_to(name) or NO_VISIT)
-        return Node(cluster, cluster.nodes[name], visit, document)
+        node = Node(cluster, cluster.nodes[name], visit, document)
+        if name == self._next and cluster.visit_to(name):
+            self._read_ahead[number] = node
+        return node
 
     def _one_node(
         self, number: int, cluster: Cluster, name: str, visit: VisitRecord | None
     ) -> Node:
+        known = self._read_ahead.pop(number, None)
+        if known and known.name == name:
+            self._evidence[number - 1].proxies[name] = proxy_age(known)
+            return known
         visit = visit or VisitRecord(
             VisitStatus.UNREACHABLE, reason=f"The snapshot has no visit to {name}."
         )

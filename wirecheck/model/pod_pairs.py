@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress
-from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable, Ref, Unanswered
 from wirecheck.model.made_connections import UNREAD
@@ -217,7 +216,7 @@ class PodPairs:
         """The classes of the node's own pods: without policies and with many pods first."""
         found: dict[Hashable, list[End]] = {}
         for section in self._sections:
-            if section.node == self.seen.name and section.family == family:
+            if section.peer.name == self.seen.name and section.family == family:
                 for end in section.pods:
                     shape = self._shape(end[1])
                     if shape is not None:
@@ -230,24 +229,27 @@ class PodPairs:
 
     def _far(self, family: int) -> Sequence[PodClass]:
         """The classes of other nodes' pods, those of the next node in the order first."""
-        cluster, onward = self.seen.cluster, Onward(self._machine.host, self._filtered)
-        places, found = cluster.places, dict[Hashable, list[Section]]()
-        own = places[self.seen.name]
-        known = [(places[each.node] - own) % len(places) for each in self._sections]
-        ordered = sorted(zip(known, self._sections, strict=True), key=lambda each: each[0])
-        for _, section in ordered:
-            if section.node != self.seen.name and section.family == family:
-                found.setdefault(onward.shape(section), []).append(section)
-        return [
-            PodClass([e for each in sections for e in each.pods]) for sections in found.values()
-        ]
+        onward = Onward(self._machine.host, self._filtered)
+        found: dict[Hashable, list[Section]] = {}
+        for each in self._others:
+            if each.family == family:
+                found.setdefault(onward.shape(each), []).append(each)
+        return [PodClass([e for section in of for e in section.pods]) for of in found.values()]
+
+    @cached_property
+    def _others(self) -> Sequence[Section]:
+        """The sections of other nodes, beginning with those of the next one in the order."""
+        places, name = self.seen.cluster.places, self.seen.name
+        own, count = places[name], len(places)
+        found = [each for each in self._sections if each.peer.name != name]
+        return sorted(found, key=lambda each: (each.peer.place - own) % count)
 
     @cached_property
     def _sections(self) -> Sequence[Section]:
         """Without pods of nodes that were not visited, or that are no ordinary nodes."""
-        host, cluster = self._machine.host, self.seen.cluster
-        found = PodAddresses.of(cluster).sections(routed_spans(host), self._filtered)
-        return [each for each in found if _takes_part(cluster, each.node)]
+        known = PodAddresses.of(self.seen.cluster)
+        routed = routed_spans(self._machine.host, known.ranges)
+        return [*known.sections(routed, self._filtered)]
 
     @cached_property
     def _filtered(self) -> frozenset[Span]:
@@ -255,6 +257,16 @@ class PodPairs:
 
     def _shape(self, pod: Pod) -> Hashable:
         """How the pod is attached; None if that was not seen."""
+        key = pod.ref.object_key
+        if key not in self._shapes:
+            self._shapes[key] = self._attached(pod)
+        return self._shapes[key]
+
+    @cached_property
+    def _shapes(self) -> dict[tuple[str, str, str], Hashable]:
+        return {}
+
+    def _attached(self, pod: Pod) -> Hashable:
         place = self._world.place_of(pod)
         return None if isinstance(place, str) else self._attachments.shape(place)
 
@@ -338,12 +350,6 @@ def _to(pair: Pair, port: int, protocol: str) -> Destination:
 
 def _gravity(path: Path) -> tuple[int, float]:
     return WORST_FIRST.index(path.result), -path.share
-
-
-def _takes_part(cluster: ClusterSeen, name: str) -> bool:
-    visit, node = cluster.visit_to(name), cluster.nodes.get(name)
-    is_usual = node is not None and not why_left_out(node)
-    return is_usual and visit is not None and visit.status.reached
 
 
 def _policy_of(cluster: ClusterSeen, pod: Pod) -> str:

@@ -6,7 +6,7 @@ Packets to two addresses that are in the same ones of them take the same way thr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -41,12 +41,13 @@ class TooManyPrefixesError(ValueError):
     """The rules of a node name more addresses than are told apart."""
 
 
-def routed_spans(place: Place) -> frozenset[Span]:
-    """The destinations of its routes and routing rules."""
+def routed_spans(place: Place, usual: Container[str] = ()) -> frozenset[Span]:
+    """The destinations of its routes and routing rules, but for `usual` ones."""
     record = place.netns.record
-    routes = (destination_of(each) for each in (*record.routes, *record.local_routes))
+    routes = (*record.routes, *record.local_routes)
+    found = (destination_of(each) for each in routes if each.destination not in usual)
     rules = (network(e.destination) for e in record.rules if e.destination)
-    return frozenset(map(_span, (*routes, *rules)))
+    return frozenset(map(_span, (*found, *rules)))
 
 
 def filtered_spans(place: Place) -> frozenset[Span]:

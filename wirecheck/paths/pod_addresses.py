@@ -9,20 +9,42 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, IPNetwork
+from wirecheck.api_index.node_addresses import node_ips, pod_ranges
+from wirecheck.api_index.node_kinds import why_left_out
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.paths.named_prefixes import Span
 
 
+@dataclass(frozen=True)
+class PeerNode:
+    """What other nodes know of a node by its API object."""
+
+    name: str
+    addresses: tuple[IPAddress, ...]
+    ranges: tuple[IPNetwork, ...]
+    place: int
+    """In the order of names."""
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """Its addresses, and the first one of each range, where flannel's tunnel ends."""
+        first = (str(each.network_address) for each in self.ranges)
+        return frozenset((*map(str, self.addresses), *first))
+
+
 class Section(NamedTuple):
     """Neighbouring addresses of pods of one node, which no prefix tells apart."""
 
-    node: str
+    peer: PeerNode
     family: int
     pods: Sequence[tuple[IPAddress, Pod]]
     inside: frozenset[Span]
     """The spans of rules that they are in, without those that all pods are in."""
+
+
+NOWHERE: frozenset[Span] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -37,11 +59,26 @@ class PodAddresses:
         return cluster.kept(cls, lambda: cls(cluster))
 
     @cached_property
+    def peers(self) -> Mapping[str, PeerNode]:
+        """The nodes that were visited and belong to the cluster's network, by name."""
+        cluster = self.cluster
+        return {
+            name: PeerNode(name, node_ips(node), pod_ranges(node), cluster.places[name])
+            for name, node in cluster.nodes.items()
+            if not why_left_out(node) and (visit := cluster.visit_to(name)) and visit.status.reached
+        }
+
+    @cached_property
+    def ranges(self) -> frozenset[str]:
+        """The ranges of single nodes, as routes have them."""
+        return frozenset(str(each) for peer in self.peers.values() for each in peer.ranges)
+
+    @cached_property
     def _known(self) -> Mapping[int, Sequence[tuple[IPAddress, Pod]]]:
         """By family, in order. What several pods have is reported by pods.unique_ips."""
         found: dict[int, list[tuple[IPAddress, Pod]]] = {4: [], 6: []}
         for where, pods in self.cluster.pod_index.by_address.items():
-            if len(pods) == 1 and pods[0].has_own_netns:
+            if len(pods) == 1 and pods[0].has_own_netns and pods[0].node_name in self.peers:
                 found[where.version].append((where, pods[0]))
         return {family: sorted(each, key=_number) for family, each in found.items()}
 
@@ -70,8 +107,9 @@ class PodAddresses:
             edges = sorted(cuts | {len(known)})
             inside = _covering(edges, rules)
             for start, end in pairwise(edges):
-                found = frozenset(inside.get(start, ()))
-                yield Section(known[start][1].node_name, family, known[start:end], found)
+                found = frozenset(inside[start]) if start in inside else NOWHERE
+                peer = self.peers[known[start][1].node_name]
+                yield Section(peer, family, known[start:end], found)
 
     def _slices(
         self, family: int, spans: Collection[Span]
