@@ -150,6 +150,13 @@ class TestTooOpen:
         assert one.finding.expected.startswith("TCP 9090 from 172.29.200.")
         assert "has identity 16777218" in one.finding.evidence[-1]
 
+    def test_a_device_without_a_program_is_open_for_what_its_pod_sends(self) -> None:
+        """Recorded: the pod reached others and the cluster's DNS, past its policy."""
+        (one,) = findings(f"{CILIUM}program-detached", W1)
+        assert one.what == (OPEN, "sealed/vault-5dbd85c544-2n7cp", "Egress")
+        assert "no program of Cilium" in one.finding.evidence[0]
+        assert findings(f"{CILIUM}program-detached", W2) == []
+
 
 class TestTooClosed:
     def test_an_entry_that_is_missing(self) -> None:
@@ -243,6 +250,15 @@ class TestUnknown:
 
         with pytest.raises(FactMissingError, match=reason):
             findings(HEALTHY, W2, maps(do))
+
+    def test_more_ports_than_are_compared(self) -> None:
+        def many(entries: Entries) -> Entries:
+            head = struct.pack("<II", 64, WEB)
+            ports = (struct.pack(">BBH", 0, 6, port) for port in range(1, 2000))
+            return [*entries, *(head + each + ANYBODY[12:] for each in ports)]
+
+        with pytest.raises(FactMissingError, match="names 2000 ports; at most 1000"):
+            findings(HEALTHY, W2, policy(OF_DB, many))
 
     def test_older_recordings_have_no_entries(self) -> None:
         with pytest.raises(NotApplicable, match="in maps or flows that are not read"):

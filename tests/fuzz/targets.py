@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import dns.message
@@ -43,9 +44,10 @@ from wirecheck.collect.transport.bounded_process import Finished
 from wirecheck.collect.transport.errors import VisitError
 from wirecheck.collect.transport.failures import output_of
 from wirecheck.dataplane.ebpf.known_addresses import endpoints_of, ipcache_of
-from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS
+from wirecheck.dataplane.ebpf.layouts import ADDRESS_LAYOUTS, LAYOUTS, POLICY_LAYOUTS
 from wirecheck.dataplane.ebpf.maps import cilium_maps
 from wirecheck.dataplane.ebpf.node_view import cilium_node
+from wirecheck.dataplane.ebpf.policy_maps import AskedPorts, PolicyMap
 from wirecheck.dataplane.ebpf.reader import read_cilium
 from wirecheck.inventory.file import AccessMethod
 from wirecheck.parse.conntrack import parse_connections
@@ -171,6 +173,26 @@ def _services_of(document: EbpfMaps) -> object:
     return [line for each in entries for of in each.handlings.values() for line in of.lines]
 
 
+def _policy_maps(text: str) -> object:
+    data = text.encode("latin-1", "replace")
+    found: list[object] = []
+    for name, key, value in POLICY_LAYOUTS:
+        size = key + value
+        entries = base64.b64encode(data[: len(data) // size * size]).decode()
+        given = EbpfMap(f"{name}_00007", 11, key, value, 9, len(data) // size, entries=entries)
+        for order in ("little", "big"):
+            with suppress(ParseError):
+                found.append(_decisions(PolicyMap.of(given, order)))
+    return found
+
+
+def _decisions(of: PolicyMap) -> object:
+    ports = AskedPorts((("tcp", 5432), ("udp", 53)))
+    peers = {2, 17193, *islice((identity for identity, _ in of.entries), 20)}
+    decided = (e for each in peers for e in of.decided(each, ports, is_egress=False))
+    return [(each.ports, str(each.entry), each.unknown) for each in decided], [*of.named_ports]
+
+
 def _document(text: str) -> object:
     raw = text.encode(errors="replace")
     return has_too_many_values(raw), whole(visit.DECODER.decode(raw))
@@ -247,6 +269,13 @@ TARGETS: Mapping[str, Target] = {
         base64.b64decode(
             "CmBrgwBQAAAGAAAAAAAAAAQAAAgAAAAACmBrgwBQAQAGAAAABQAAAAAAAAgAAAAA"
             "CvQB5h+QBgAAAAAACvQBSx+QBgAAAAAAQAAAAAAAAAEK9AJYAAAAAAAAAAAAAAAA"
+        ).decode("latin-1"),
+    ),
+    "policy maps": Target(
+        _policy_maps,
+        base64.b64decode(
+            "KAAAAAAAAAABAAAAAAAAAAH///8AAAAAKAAAAAEAAAAAAAAAAAAAAAH1//8AAAAA"
+            "QAAAAClDAAAABhU4AADAAAH///8AAAAA"
         ).decode("latin-1"),
     ),
     "conntrack": Target(lambda text: list(parse_connections(text)), CONNTRACK, PARSE),

@@ -52,6 +52,10 @@ class PodPrograms:
             if any(has_prefix(each.name, prefix) for prefix in prefixes)
         }
 
+    def is_missing_on(self, index: int) -> bool:
+        """Whether a device of the node has no program, although others have theirs."""
+        return bool(self._found) and index not in self._found
+
     @property
     def are_in_use(self) -> bool:
         """Whether a device of the node has one, or may have one in an old recording."""

@@ -151,12 +151,14 @@ class PolicyEnforcement:
         self, subject: End, direction: Direction, elsewhere: Sequence[End]
     ) -> tuple[End, ...]:
         """Ends elsewhere, those together for which the policies of the pod mean the same."""
-        key = (subject.peer, direction, subject.address.version)
+        telling = self.enforcer.telling(subject.address, direction)
+        key = (subject.peer, direction, subject.address.version, telling.key)
         if key not in self._kept:
             # Equal reaches are one object.
+            own = (id(self._own(subject, direction, each)) for each in elsewhere)
             groups = grouped(
-                ((id(self._own(subject, direction, e)), e.device, e.told, e.is_left), e)
-                for e in elsewhere
+                ((reach, e.device, telling.of(e.told), e.is_left), e)
+                for reach, e in zip(own, elsewhere, strict=True)
             )
             self._kept[key] = tuple(map(joined, groups.values()))
         return self._kept[key]

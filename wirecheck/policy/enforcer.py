@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple, Protocol
 
 from wirecheck.addresses import IPAddress, IPNetwork
 from wirecheck.dataplane.rules.followed_packets import Fates
 from wirecheck.dataplane.rules.set_members import Port
+from wirecheck.policy.reach import Direction
 from wirecheck.policy.ways import Way
 
 
@@ -26,6 +27,15 @@ class Told(Protocol):
         """Single addresses that it has, and that may be left of former pods."""
 
 
+class Telling(NamedTuple):
+    """What an enforcer tells apart of addresses where it decides about one pod."""
+
+    key: Hashable
+    """Equal for pods for which it is the same."""
+    of: Callable[[object], object]
+    """Of what `Told.of` returns: what matters for these pods."""
+
+
 class Enforcer(Protocol):
     """Raises FactMissingError if what it decides by was not read or is not recognised."""
 
@@ -35,6 +45,9 @@ class Enforcer(Protocol):
 
     def told(self, family: int) -> Told:
         """The addresses that it tells apart."""
+
+    def telling(self, address: IPAddress, direction: Direction) -> Telling:
+        """What it tells apart of addresses where it decides about one pod of the node."""
 
     def named_ports(self, family: int, address: IPAddress) -> frozenset[Port]:
         """The ports that it names for the pod of the node with an address."""

@@ -12,11 +12,14 @@ from wirecheck.dataplane.rules.set_members import Port
 from wirecheck.node.firewall import Firewall
 from wirecheck.node.seen import BRIDGE_SYSCTLS, NodeSeen
 from wirecheck.policy.cluster_pods import ClusterPods
+from wirecheck.policy.enforcer import Telling
 from wirecheck.policy.filter_addresses import AddressesTold
 from wirecheck.policy.packet_filters import PacketFilters
+from wirecheck.policy.reach import Direction
 from wirecheck.policy.ways import Way
 
 MOST_EVIDENCE = 4
+EVERYTHING = Telling(None, lambda told: told)
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class FilterEnforcer:
     def told(self, family: int) -> AddressesTold:
         """The addresses that rules and sets tell apart."""
         return AddressesTold(self.filters, family)
+
+    def telling(self, _: IPAddress, __: Direction) -> Telling:
+        """Everything: rules for any pod are rules on the way of each."""
+        return EVERYTHING
 
     def named_ports(self, family: int, _: IPAddress) -> frozenset[Port]:
         """The ports that rules for any pod of the node name: it is quicker to look once."""

@@ -28,6 +28,7 @@ from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
 from wirecheck.policy.ends import End
+from wirecheck.policy.enforcer import Telling
 from wirecheck.policy.reach import Direction
 from wirecheck.policy.ways import Way
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
@@ -41,6 +42,8 @@ UNKNOWN = 0
 NO_IDENTITY = "pods without a CiliumEndpoint, which shows the identity"
 NO_ENDPOINT = "Cilium has no endpoint for {}, so no policy of it applies there"
 NO_MAP = "no policy map of endpoint {}, which is {}, was read"
+NO_PROGRAM = "the pod's device has no program of Cilium, so what it sends takes the node's routes"
+MOST_PORTS = 1_000
 NOT_READ = "whether Cilium only audits the policies of endpoint {} was not read"
 
 
@@ -155,10 +158,32 @@ class MapEnforcer:
         """The identities of addresses."""
         return IdentitiesTold(self, family)
 
+    def telling(self, address: IPAddress, direction: Direction) -> Telling:
+        """The identities that the map of the pod has, and for others what stands for them."""
+        found, is_egress = self._map_at(address), direction is Direction.EGRESS
+        if isinstance(found, str):
+            return Telling(found, lambda _: None)
+
+        def told(of: object) -> object:
+            assert isinstance(of, tuple)
+            identity = of[is_egress]
+            return identity and (found.as_named(identity, is_egress=is_egress),)
+
+        return Telling((found.own_cluster, found.peers(is_egress=is_egress)), told)
+
     def named_ports(self, _: int, address: IPAddress) -> frozenset[Port]:
-        """The ports that the map of the pod with the address names."""
+        """The ports that the map of the pod with the address names.
+
+        Raises FactMissingError if there are too many to try.
+        """
         found = self._map_at(address)
-        return frozenset(found.named_ports) if isinstance(found, PolicyMap) else frozenset()
+        named = frozenset(found.named_ports) if isinstance(found, PolicyMap) else frozenset[Port]()
+        if isinstance(found, PolicyMap) and len(named) > MOST_PORTS:
+            raise FactMissingError(
+                f"{self.seen.name}: eBPF map {found.name} names {len(named)} ports; at most "
+                f"{MOST_PORTS} are compared with NetworkPolicies."
+            )
+        return named
 
     def _map_at(self, address: IPAddress) -> PolicyMap | str:
         """The map of the pod with an address, or why there is none."""
@@ -201,6 +226,9 @@ class MapEnforcer:
             fates.unknown = way.packets.all
             fates.doubts.append((fates.unknown, found))
             return fates
+        if self._is_bypassed(way):
+            fates.passed = way.packets.all
+            return fates
         for bits, each in self._of_peers(way, found):
             if each.unknown:
                 fates.unknown |= bits
@@ -211,6 +239,12 @@ class MapEnforcer:
                 fates.refused |= bits
         self._audit(fates, self.addresses.endpoints[str(way.subject.address)])
         return fates
+
+    def _is_bypassed(self, way: Way) -> bool:
+        """Whether what the pod sends meets no program, and so no policy for egress."""
+        own = self.addresses.endpoints[str(way.subject.address)]
+        programs = self.addresses.usage.cilium.programs
+        return way.direction is Direction.EGRESS and programs.is_missing_on(own.device)
 
     def _of_peers(self, way: Way, found: PolicyMap) -> Iterator[tuple[int, Decided]]:
         """What happens to the packets of each peer, as bits."""
@@ -272,6 +306,9 @@ class MapEnforcer:
     def _evidence(self, way: Way, at: int, port: Port, *, is_open: bool) -> Iterator[str]:
         found, identity = self._map_at(way.subject.address), self._identity(way, way.peers[at])
         if isinstance(found, str):
+            return
+        if self._is_bypassed(way):
+            yield NO_PROGRAM
             return
         number = self.addresses.endpoints[str(way.subject.address)].number
         if is_open and self.is_audited(number):

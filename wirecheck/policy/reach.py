@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from wirecheck.policy.ports import ALL_PORTS, PROTOCOLS, PortSet
 
@@ -51,15 +52,15 @@ class Reach:
     denied: tuple[Part, ...] = ()
     """Those of the denied ports that rules of admin policies deny."""
 
-    @property
+    @cached_property
     def allowed_ports(self) -> PortSet:
         return union(self.allowed)
 
-    @property
+    @cached_property
     def doubtful_ports(self) -> PortSet:
         return union(self.doubts) - self.allowed_ports
 
-    @property
+    @cached_property
     def denied_ports(self) -> PortSet:
         return (self.allowed_ports | union(self.doubts)).complement
 

@@ -154,6 +154,14 @@ class PolicyMap:
                         if 1 <= number <= LAST_PORT:
                             yield NAMES[each.protocol], number
 
+    def peers(self, *, is_egress: bool) -> frozenset[int]:
+        """The identities that have entries of their own for the direction."""
+        return frozenset(identity for identity, way in self.entries if way is is_egress)
+
+    def as_named(self, identity: int, *, is_egress: bool) -> int:
+        """The identity, or one that the map does not tell from it."""
+        return identity if (identity, is_egress) in self.entries else self._everybody(identity)
+
     def decided(self, identity: int, ports: AskedPorts, *, is_egress: bool) -> Iterator[Decided]:
         """What happens to connections of a peer to each of the ports."""
         everybody = self._everybody(identity)
@@ -214,6 +222,8 @@ class PolicyMap:
         """The first entry of an identity that each port meets: that for the fewest ports."""
         found, left = [], ports.all
         for entry in self.entries.get((identity, is_egress), ()):
+            if not left:
+                break
             if bits := ports.matching(entry) & left:
                 found.append((bits, entry))
                 left &= ~bits
