@@ -21,10 +21,10 @@ POD, DNS = "pod/shop/db-1", "service/kube-system/kube-dns:dns"
 Make = Callable[..., Path]
 
 
-def traced(folder: Path, source: str, to: str) -> list[PathView]:
+def traced(folder: Path, source: str, to: str, port: str = "") -> list[PathView]:
     scene = Scene(Snapshot.open(folder))
     start = named(source)
-    view = trace_view(scene, start, destination(scene.cluster, start, named(to), "", ""))
+    view = trace_view(scene, start, destination(scene.cluster, start, named(to), port, ""))
     return list(view.paths)
 
 

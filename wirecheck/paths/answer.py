@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from wirecheck.addresses import IPAddress, address
 from wirecheck.network.plugin import CniPlugin
 from wirecheck.node.netns import Interface
+from wirecheck.paths.cilium_policies import past_policy_maps
 from wirecheck.paths.journey import Hop, Journey, Received, Result, Sends
 from wirecheck.paths.packet import Phase, Segment
 from wirecheck.paths.place import Place, World
@@ -78,9 +79,13 @@ def paths(world: World, start: Journey, *, one_way: bool = False) -> tuple[Path,
 def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
     """The journey; a policy leaves it open that the packet arrives, whoever enforces it.
 
-    Not where the plugin enforces policies by rules that packets meet: the path has met them.
+    Not where the plugin enforces policies by rules that packets meet: the path has met them. Nor
+    where Cilium's maps of both ends were read.
     """
     if any(enforces_by_rules(each) for each in world.cluster.cni_agents):
+        return there
+    there, is_followed = past_policy_maps(world, there.sent or start.packet, there)
+    if is_followed:
         return there
     unread = world.cluster.unread_policies
     reasons = [f"there may be {unread}"] if unread else []

@@ -10,8 +10,10 @@ from msgspec import structs
 
 from wirecheck.addresses import IPAddress, address, network
 from wirecheck.api_index.pod import Pod
+from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.cilium_services import CiliumServices
 from wirecheck.node.cluster_seen import ClusterSeen
+from wirecheck.node.ebpf_map_usage import EbpfMapUsage
 from wirecheck.node.netns import Interface, Netns
 from wirecheck.node.nftables import table_names
 from wirecheck.node.pod_namespaces import PodNamespaces
@@ -22,6 +24,7 @@ from wirecheck.paths.hooks import Hooks
 from wirecheck.paths.link_tables import LinkTables
 from wirecheck.paths.pod_hooks import PodHooks
 from wirecheck.paths.virtual_servers import VirtualServers
+from wirecheck.policy.map_enforcer import MapEnforcer
 from wirecheck.snapshot.netns import Link, Route
 
 THE_NODE = "the node"
@@ -39,6 +42,12 @@ class Machine:
     def cilium(self) -> CiliumServices:
         """What Cilium's eBPF maps of the node do with connections to Services."""
         return CiliumServices(self.seen, PodPrograms(self.seen, self.namespaces))
+
+    @cached_property
+    def policy_maps(self) -> MapEnforcer:
+        """What Cilium's eBPF maps of the node do with connections of its pods."""
+        usage = EbpfMapUsage(self.seen, self.cilium)
+        return MapEnforcer(self.seen, CiliumAddresses(self.seen, usage, self.namespaces))
 
     @cached_property
     def virtual_servers(self) -> VirtualServers:

@@ -38,7 +38,8 @@ def _why_unknown(place: Place, program: DeviceProgram) -> str:
     """Why the program leaves open what becomes of a packet."""
     plugin = place.machine.seen.cni
     if any(has_prefix(program.name, each) for each in plugin.pod_programs):
-        return f"the program of {plugin} decides by its policies and maps, which are not followed"
+        maps = "maps" if place.machine.policy_maps.is_in_use else "policies and maps"
+        return f"the program of {plugin} decides by its {maps}, which are not followed"
     return "it is not known what the program does with the packet"
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from wirecheck.addresses import IPAddress, IPNetwork, network
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
@@ -27,7 +28,6 @@ from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
-from wirecheck.policy.ends import End
 from wirecheck.policy.enforcer import Telling
 from wirecheck.policy.reach import Direction
 from wirecheck.policy.ways import Way
@@ -44,7 +44,19 @@ NO_ENDPOINT = "Cilium has no endpoint for {}, so no policy of it applies there"
 NO_MAP = "no policy map of endpoint {}, which is {}, was read"
 NO_PROGRAM = "the pod's device has no program of Cilium, so what it sends takes the node's routes"
 MOST_PORTS = 1_000
+AUDITED = "policy audit mode is on for endpoint {}: denials are only logged"
 NOT_READ = "whether Cilium only audits the policies of endpoint {} was not read"
+
+
+class Connection(NamedTuple):
+    """What becomes of a connection."""
+
+    is_allowed: bool | None
+    """None if that is not known."""
+    lines: tuple[str, ...] = ()
+    """The entry that decides, and the peer's identity."""
+    why: str = ""
+    """Why it is not known."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +238,7 @@ class MapEnforcer:
             fates.unknown = way.packets.all
             fates.doubts.append((fates.unknown, found))
             return fates
-        if self._is_bypassed(way):
+        if self._is_bypassed(way.subject.address, way.direction):
             fates.passed = way.packets.all
             return fates
         for bits, each in self._of_peers(way, found):
@@ -240,17 +252,17 @@ class MapEnforcer:
         self._audit(fates, self.addresses.endpoints[str(way.subject.address)])
         return fates
 
-    def _is_bypassed(self, way: Way) -> bool:
-        """Whether what the pod sends meets no program, and so no policy for egress."""
-        own = self.addresses.endpoints[str(way.subject.address)]
+    def _is_bypassed(self, own: IPAddress, direction: Direction) -> bool:
+        """Whether what a pod sends meets no program, and so no policy for egress."""
+        device = self.addresses.endpoints[str(own)].device
         programs = self.addresses.usage.cilium.programs
-        return way.direction is Direction.EGRESS and programs.is_missing_on(own.device)
+        return direction is Direction.EGRESS and programs.is_missing_on(device)
 
     def _of_peers(self, way: Way, found: PolicyMap) -> Iterator[tuple[int, Decided]]:
         """What happens to the packets of each peer, as bits."""
         ports, of_end = self._asked(way.ports.ports), way.packets.of_end
         for at, peer in enumerate(way.peers):
-            identity = self._identity(way, peer)
+            identity = self._identity(peer.address, way.direction)
             for each in self._decided(found, identity, ports, way.direction):
                 yield of_end(at, each.ports), each
 
@@ -269,9 +281,8 @@ class MapEnforcer:
         """Whether policies of an endpoint are only logged; None if that was not read."""
         return (self._document.audited or {}).get(str(number))
 
-    def _identity(self, way: Way, peer: End) -> int:
-        is_sender = way.direction is Direction.INGRESS
-        return self.sends_as(peer.address) if is_sender else self.known_as(peer.address)
+    def _identity(self, peer: IPAddress, direction: Direction) -> int:
+        return self.sends_as(peer) if direction is Direction.INGRESS else self.known_as(peer)
 
     def _asked(self, ports: tuple[Port, ...]) -> AskedPorts:
         if ports not in self._ports:
@@ -301,18 +312,48 @@ class MapEnforcer:
 
     def evidence(self, way: Way, at: int, port: Port, *, is_open: bool) -> tuple[str, ...]:
         """The entry of the map that decides about one connection, and the peer's identity."""
-        return tuple(self._evidence(way, at, port, is_open=is_open))
-
-    def _evidence(self, way: Way, at: int, port: Port, *, is_open: bool) -> Iterator[str]:
-        found, identity = self._map_at(way.subject.address), self._identity(way, way.peers[at])
+        own, peer = way.subject.address, way.peers[at].address
+        found = self._map_at(own)
         if isinstance(found, str):
-            return
-        if self._is_bypassed(way):
-            yield NO_PROGRAM
-            return
-        number = self.addresses.endpoints[str(way.subject.address)].number
-        if is_open and self.is_audited(number):
-            yield f"policy audit mode is on for endpoint {number}: denials are only logged"
-        for each in self._decided(found, identity, self._asked((port,)), way.direction):
-            yield f"{found.name}: {each.entry or f'no {way.direction.lower()} entry matches'}"
-        yield f"{way.peers[at].address} has identity {identity}"
+            return ()
+        if self._is_bypassed(own, way.direction):
+            return (NO_PROGRAM,)
+        number = self.addresses.endpoints[str(own)].number
+        audit = [AUDITED.format(number)] if is_open and self.is_audited(number) else []
+        return (*audit, *self._lines(found, peer, way.direction, port))
+
+    def _lines(
+        self, found: PolicyMap, peer: IPAddress, direction: Direction, port: Port
+    ) -> Iterator[str]:
+        identity = self._identity(peer, direction)
+        for each in self._decided(found, identity, self._asked((port,)), direction):
+            yield f"{found.name}: {each.entry or f'no {direction.lower()} entry matches'}"
+        yield f"{peer} has identity {identity}"
+
+    def connection(
+        self, own: IPAddress, peer: IPAddress, direction: Direction, port: Port
+    ) -> Connection:
+        """What the map of a pod of the node does with one connection.
+
+        Raises FactMissingError if the map is not recognised.
+        """
+        found = self._map_at(own)
+        if isinstance(found, str):
+            return Connection(None, why=found)
+        if self._is_bypassed(own, direction):
+            return Connection(True, (NO_PROGRAM,))
+        is_egress = direction is Direction.EGRESS
+        (anybody,) = found.for_unknown(self._asked((port,)), NO_IDENTITY, is_egress=is_egress)
+        if anybody.is_allowed:
+            return Connection(True, (f"{found.name}: {anybody.entry}",))
+        lines = tuple(self._lines(found, peer, direction, port))
+        identity = self._identity(peer, direction)
+        (decided,) = self._decided(found, identity, self._asked((port,)), direction)
+        if decided.unknown:
+            return Connection(None, lines, decided.unknown)
+        number = self.addresses.endpoints[str(own)].number
+        is_audited = False if decided.is_allowed else self.is_audited(number)
+        if is_audited is None:
+            return Connection(None, lines, NOT_READ.format(number))
+        audit = (AUDITED.format(number),) if is_audited else ()
+        return Connection(decided.is_allowed or is_audited, (*audit, *lines))
