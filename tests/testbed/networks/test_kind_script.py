@@ -14,9 +14,9 @@ from testbed.layout import SUBNETS, Layout
 from testbed.networks.pod_network import manifest_paths, network_named
 
 NODES = """\
-wc-cp|10.244.0.0/24,fd00:244::/64,|172.31.250.10,fd00:250::a,
-wc-w1|10.244.1.0/24,fd00:244:0:1::/64,|172.31.250.11,fd00:250::b,
-wc-w2||172.31.250.12,fd00:250::c,
+wc-cp|10.244.0.0/24 fd00:244::/64|172.31.250.10 fd00:250::a
+wc-w1|10.244.1.0/24 fd00:244:0:1::/64|172.31.250.11 fd00:250::b
+wc-w2||172.31.250.12 fd00:250::c
 """
 """What kubectl prints for three nodes, of which the last has joined but has no range yet."""
 
@@ -56,6 +56,7 @@ class Bed:
         text = script(Layout(SUBNETS[0]))
         text = text.replace("/etc/cni/net.d", str(self.conflist.parent))
         text = text.replace("/sys/class/net/eth0/mtu", f"{self._folder}/mtu")
+        text = text.replace("/watched-nodes", f"{self._folder}/watched-nodes")
         subprocess.run(
             ["sh", "-c", text],
             env={
