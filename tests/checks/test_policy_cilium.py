@@ -280,6 +280,20 @@ class TestUnknown:
         (one,) = findings(HEALTHY, W2, policy(OF_DB, redirect))
         assert "Cilium's proxy on port 15001 decides" in one.finding.inconclusive
 
+    def test_a_configuration_that_isolates_every_pod(self) -> None:
+        """What a map refuses to a pod without policies is meant to be refused then."""
+
+        def configure(api: Json) -> None:
+            for each in api["configMaps"]:
+                if each["metadata"]["name"] == "cilium-config":
+                    each["data"]["enable-policy"] = "always"
+
+        emptied = policy(656, lambda _: [])
+        results = findings(HEALTHY, W2, emptied, configure)
+        assert {(each.check, each.pod) for each in results} == {(CLOSED, "ops/agent-k8sxz")}
+        assert all("enable-policy is always" in each.finding.inconclusive for each in results)
+        assert not any(each.finding.inconclusive for each in findings(HEALTHY, W2, emptied))
+
     def test_whether_policies_are_audited(self) -> None:
         results = findings(HEALTHY, W2, maps(lambda ebpf: ebpf["audited"].pop(str(OF_DB))))
         assert {(each.pod, each.key) for each in results} == {(DB, "Ingress")}

@@ -138,6 +138,9 @@ def test_a_pod_shows_its_entries_and_findings(with_maps, as_json, as_text):
     assert view["ebpf"]["entries"] == [
         "cilium_ipcache: 10.244.1.27, identity 57426",
         "cilium_lxc: 10.244.1.27, endpoint 1481 at lxc4624becaabe0, identity 57426",
+        "cilium_policy_v3_01481: egress to any identity, any protocol and port: allow",
+        "cilium_policy_v3_01481: ingress from identity 1, any protocol and port: allow",
+        "cilium_policy_v3_01481: ingress from identity 17193, TCP 5432: allow",
     ]
 
     def empty(name, document):

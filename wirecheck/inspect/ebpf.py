@@ -46,3 +46,6 @@ def maps_of_pod(node: Node, pod: Pod) -> PodMapsView | None:
 def _entries(node: Node, pod: Pod) -> Iterator[str]:
     for address in map(str, sorted(pod.addresses, key=int)):
         yield from node.cilium_addresses.lines_of(address)
+    maps = node.policy_enforcement.maps
+    if maps.is_in_use:
+        yield from dict.fromkeys(line for own in pod.addresses for line in maps.lines_of(own))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.pod import Pod
@@ -53,6 +54,8 @@ class End:
 def joined(ends: Sequence[End]) -> End:
     """One end for all of them, which are alike."""
     first = ends[0]
-    kinds = dict.fromkeys(kind for each in ends for kind in each.kinds)
-    pods = tuple(pod for each in ends for pod in each.pods)
+    if len(ends) == 1:
+        return first
+    kinds = dict.fromkeys(chain.from_iterable((each.peer, *each.further) for each in ends))
+    pods = tuple(chain.from_iterable(each.pods for each in ends))
     return replace(first, pods=pods, further=tuple(kinds)[1:])

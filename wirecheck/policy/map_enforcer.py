@@ -1,9 +1,4 @@
-"""Cilium's eBPF maps of one node as what enforces policies.
-
-A peer counts by its identity. The ipcache gives it for addresses that the node's pods send to, and
-of peers whose packets come from outside or without a tunnel. A tunnel carries the identity that the
-peer has on its own node, and pods of the node itself have that of their endpoint.
-"""
+"""Cilium's eBPF maps of one node as what enforces policies: a peer counts by its identity."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from wirecheck.addresses import IPAddress, IPNetwork, network
+from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.ebpf.known_addresses import LocalEndpoint
 from wirecheck.dataplane.ebpf.policy_maps import (
@@ -28,22 +23,20 @@ from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.seen import NodeSeen
 from wirecheck.parse.errors import ParseError
+from wirecheck.policy.cilium_identities import UNKNOWN, CiliumIdentities, IdentitiesTold
 from wirecheck.policy.enforcer import Telling
 from wirecheck.policy.reach import Direction
 from wirecheck.policy.ways import Way
 from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
+from wirecheck.text import plural
 
-WORLD = {4: 9, 6: 10}
-"""The identity of addresses of which the ipcache has nothing, where both families are in use."""
-WORLD_OF_ONE_FAMILY = 2
-OF_RANGE = 1
-"""The highest byte of identities of ranges that policies name."""
-UNKNOWN = 0
 NO_IDENTITY = "pods without a CiliumEndpoint, which shows the identity"
 NO_ENDPOINT = "Cilium has no endpoint for {}, so no policy of it applies there"
 NO_MAP = "no policy map of endpoint {}, which is {}, was read"
 NO_PROGRAM = "the pod's device has no program of Cilium, so what it sends takes the node's routes"
+ISOLATES_ALL = "pods that no policy selects are isolated, because enable-policy is always"
 MOST_PORTS = 1_000
+MOST_LINES = 20
 AUDITED = "policy audit mode is on for endpoint {}: denials are only logged"
 NOT_READ = "whether Cilium only audits the policies of endpoint {} was not read"
 
@@ -57,29 +50,6 @@ class Connection(NamedTuple):
     """The entry that decides, and the peer's identity."""
     why: str = ""
     """Why it is not known."""
-
-
-@dataclass(frozen=True)
-class IdentitiesTold:
-    """The identities of addresses of one family."""
-
-    maps: MapEnforcer
-    family: int
-    members: Sequence[IPAddress] = ()
-    """Stale addresses of the ipcache are a finding of `ebpf.pod_identities`."""
-
-    def of(self, address: IPAddress) -> tuple[int, int]:
-        """The identities with which it sends and receives."""
-        return self.maps.sends_as(address), self.maps.known_as(address)
-
-    @cached_property
-    def ranges(self) -> tuple[IPNetwork, ...]:
-        """The ranges and addresses that have an identity of their own."""
-        cache = self.maps.addresses.ipcache
-        every = {f"{first}/{n}": each for (first, n), each in cache.ranges.items()}
-        every.update(cache.addresses)
-        named = (network(text) for text, each in every.items() if each.identity >> 24 == OF_RANGE)
-        return tuple(each for each in named if each.version == self.family)
 
 
 @dataclass(frozen=True)
@@ -115,60 +85,16 @@ class MapEnforcer:
     def _document(self) -> EbpfMaps:
         return self.addresses.usage.document
 
-    # Identities.
-
-    def known_as(self, address: IPAddress) -> int:
-        """The identity that the node has for an address: that of the longest prefix.
-
-        A pod that is just being created has none: then it is unknown.
-        """
-        if (found := self._known.get(address)) is None:
-            found = self._known[address] = self._looked_up(address)
-        return found
-
-    @cached_property
-    def _known(self) -> dict[IPAddress, int]:
-        return {}
-
-    def _looked_up(self, address: IPAddress) -> int:
-        text, version = str(address), address.version
-        if exact := self.addresses.ipcache.addresses.get(text):
-            return exact.identity
-        wanted = self.addresses.wanted
-        if wanted.identified and (pod := wanted.by_address.get(text)) and not pod.identity:
-            return UNKNOWN
-        width, number = address.max_prefixlen, int(address)
-        for length, starts in self._ranges[version]:
-            if (identity := starts.get(number >> (width - length))) is not None:
-                return identity
-        is_dual = len(self.seen.families_of_pods) > 1
-        return WORLD[version] if is_dual else WORLD_OF_ONE_FAMILY
-
-    @cached_property
-    def _ranges(self) -> Mapping[int, Sequence[tuple[int, Mapping[int, int]]]]:
-        """By family, from the longest prefix on: the identities by the bits of the prefix."""
-        found: dict[int, dict[int, dict[int, int]]] = {4: {}, 6: {}}
-        for (first, length), known in self.addresses.ipcache.ranges.items():
-            range_ = network(f"{first}/{length}")
-            bits = int(range_.network_address) >> (range_.max_prefixlen - length)
-            found[range_.version].setdefault(length, {})[bits] = known.identity
-        return {family: sorted(of.items(), reverse=True) for family, of in found.items()}
-
-    def sends_as(self, address: IPAddress) -> int:
-        """The identity with which packets from an address arrive."""
-        text = str(address)
-        if (own := self.addresses.endpoints.get(text)) is not None:
-            return own.identity
-        known = self.addresses.wanted.by_address.get(text)
-        if known is not None and known.identity and self.addresses.has_tunnel:
-            return known.identity
-        return self.known_as(address)
-
     # Maps.
 
     def told(self, family: int) -> IdentitiesTold:
         """The identities of addresses."""
-        return IdentitiesTold(self, family)
+        return IdentitiesTold(self.identities, family)
+
+    @cached_property
+    def identities(self) -> CiliumIdentities:
+        """The identities of addresses on the node."""
+        return CiliumIdentities(self.seen, self.addresses)
 
     def telling(self, address: IPAddress, direction: Direction) -> Telling:
         """The identities that the map of the pod has, and for others what stands for them."""
@@ -250,7 +176,26 @@ class MapEnforcer:
             else:
                 fates.refused |= bits
         self._audit(fates, self.addresses.endpoints[str(way.subject.address)])
+        self._leave_open(fates, way)
         return fates
+
+    def _leave_open(self, fates: Fates, way: Way) -> None:
+        """Doubt refusals that no policy is about, where all pods are isolated on purpose."""
+        if not self._isolates_all:
+            return
+        ends = enumerate(way.own)
+        open_ = sum(
+            way.packets.of_end(at, (1 << len(way.ports.ports)) - 1) for at, e in ends if e.is_open
+        )
+        if doubtful := fates.refused & open_:
+            fates.unknown |= doubtful
+            fates.refused &= ~doubtful
+            fates.doubts.append((doubtful, ISOLATES_ALL))
+
+    @cached_property
+    def _isolates_all(self) -> bool:
+        maps = self.seen.cluster.api.config_maps
+        return any(each.data.get("enable-policy") == "always" for each in maps)
 
     def _is_bypassed(self, own: IPAddress, direction: Direction) -> bool:
         """Whether what a pod sends meets no program, and so no policy for egress."""
@@ -282,7 +227,7 @@ class MapEnforcer:
         return (self._document.audited or {}).get(str(number))
 
     def _identity(self, peer: IPAddress, direction: Direction) -> int:
-        return self.sends_as(peer) if direction is Direction.INGRESS else self.known_as(peer)
+        return self.identities.of(peer)[direction is Direction.EGRESS]
 
     def _asked(self, ports: tuple[Port, ...]) -> AskedPorts:
         if ports not in self._ports:
@@ -329,6 +274,26 @@ class MapEnforcer:
         for each in self._decided(found, identity, self._asked((port,)), direction):
             yield f"{found.name}: {each.entry or f'no {direction.lower()} entry matches'}"
         yield f"{peer} has identity {identity}"
+
+    def lines_of(self, own: IPAddress) -> Iterator[str]:
+        """The entries of the map of a pod of the node as text, those that others repeat left out.
+
+        Raises FactMissingError if the map is not recognised.
+        """
+        found = self._map_at(own)
+        if isinstance(found, str):
+            yield found
+            return
+        number = self.addresses.endpoints[str(own)].number
+        if self.is_audited(number):
+            yield AUDITED.format(number)
+        lines = [f"{found.name}: {each}" for each in found.listed]
+        yield from lines[:MOST_LINES]
+        if len(lines) > MOST_LINES:
+            more = plural(len(lines) - MOST_LINES, "further entry", "further entries")
+            yield f"{found.name}: {more}"
+        if not lines:
+            yield f"{found.name}: no entry, so everything is refused"
 
     def connection(
         self, own: IPAddress, peer: IPAddress, direction: Direction, port: Port

@@ -162,6 +162,14 @@ class PolicyMap:
         """The identity, or one that the map does not tell from it."""
         return identity if (identity, is_egress) in self.entries else self._everybody(identity)
 
+    @property
+    def listed(self) -> Iterator[PolicyEntry]:
+        """Every entry, without those that repeat one for every identity."""
+        for (identity, is_egress), entries in sorted(self.entries.items()):
+            everybody = {each[3:] for each in self.entries.get((ANY, is_egress), ())}
+            is_repeated = identity in AGGREGATES
+            yield from (e for e in entries if not (is_repeated and e[3:] in everybody))
+
     def decided(self, identity: int, ports: AskedPorts, *, is_egress: bool) -> Iterator[Decided]:
         """What happens to connections of a peer to each of the ports."""
         everybody = self._everybody(identity)
