@@ -46,7 +46,7 @@ def random_cluster(seed: int, *, oracle: str = "") -> RandomCluster:
     names = [each["metadata"]["name"] for each in namespaces]
     pods = tuple(_pod(dice, number, dice.choice(names)) for number in range(dice.randint(2, 7)))
     policies = tuple(
-        _policy(dice, number, dice.choice(names)) for number in range(dice.randint(1, 6))
+        policy(dice, number, dice.choice(names)) for number in range(dice.randint(1, 6))
     )
     if change := _CHANGES.get(oracle):
         policies = tuple(map(change, policies))
@@ -158,8 +158,8 @@ def _with_values(peer: Object) -> Object:
 
 
 def _namespace(dice: Dice, name: str) -> Object:
-    labels = {"kubernetes.io/metadata.name": name, **_labels(dice, ("team", "tier"))}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    own = {"kubernetes.io/metadata.name": name, **labels(dice, ("team", "tier"))}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": own}}
 
 
 def _pod(dice: Dice, number: int, namespace: str) -> Object:
@@ -176,18 +176,20 @@ def _pod(dice: Dice, number: int, namespace: str) -> Object:
             "name": f"pod-{number}",
             "namespace": namespace,
             "uid": f"{number}",
-            "labels": _labels(dice, ("app", "tier")),
+            "labels": labels(dice, ("app", "tier")),
         },
         "spec": {"containers": [{"name": "main", "image": "none", "ports": ports}]},
         "status": {"phase": "Running", "podIP": f"10.244.{number % 4}.{number + 1}"},
     }
 
 
-def _labels(dice: Dice, keys: tuple[str, ...]) -> dict[str, str]:
+def labels(dice: Dice, keys: tuple[str, ...]) -> dict[str, str]:
+    """Labels with most of these keys."""
     return {key: dice.choice(VALUES[key]) for key in keys if dice.chance(0.8)}
 
 
-def _policy(dice: Dice, number: int, namespace: str) -> Object:
+def policy(dice: Dice, number: int, namespace: str) -> Object:
+    """A NetworkPolicy of the namespace."""
     spec: Object = {"podSelector": _selector(dice, ("app", "tier"))}
     types = dice.some(("Ingress", "Egress"), 1, 2)
     spec["policyTypes"] = sorted(types, reverse=True)

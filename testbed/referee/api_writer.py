@@ -21,8 +21,10 @@ Object = dict[str, Any]
 NAMESPACE = "random"
 _MOST_IDLE = 20.0
 _GROUPS = {
-    "Service": "/api/v1/namespaces/random/services",
-    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/random/endpointslices",
+    "Service": "/api/v1/namespaces/{}/services",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies",
+    "Pod": "/api/v1/namespaces/{}/pods",
     "Node": "/api/v1/nodes",
     "Namespace": "/api/v1/namespaces",
 }
@@ -39,12 +41,12 @@ class ApiWriter:
         host = urlsplit(cluster["server"]).netloc
         self._connection = http.client.HTTPSConnection(host, timeout=60, context=context)
         self._token = config["users"][0]["user"]["token"]
-        self._versions: dict[tuple[str, str], str] = {}
+        self._versions: dict[tuple[str, str, str], str] = {}
         self._used = time.monotonic()
 
     def create(self, wanted: Object) -> None:
         """Create an object with its status."""
-        self._stored(self._ask("POST", _GROUPS[wanted["kind"]], wanted))
+        self._stored(self._ask("POST", _group(wanted), wanted))
         self._put_status(wanted)
 
     def replace(self, wanted: Object) -> None:
@@ -54,13 +56,14 @@ class ApiWriter:
 
     def delete(self, wanted: Object) -> None:
         """Delete an object; one that is gone already is no fault."""
-        self._ask("DELETE", _path(wanted), None, tolerated=(404,))
+        # No kubelet ends the pods of these nodes.
+        self._ask("DELETE", f"{_path(wanted)}?gracePeriodSeconds=0", None, tolerated=(404,))
         self._versions.pop(_key(wanted), None)
 
     def delete_all(self) -> None:
         """Empty the namespace of random objects, and forget the nodes."""
         for kind in ("EndpointSlice", "Service", "Node"):
-            for item in self._ask("GET", _GROUPS[kind], None)["items"]:
+            for item in self._ask("GET", _GROUPS[kind].format(NAMESPACE), None)["items"]:
                 self.delete({**item, "kind": kind})
 
     def _put_status(self, wanted: Object) -> None:
@@ -101,9 +104,14 @@ class ApiWriter:
         return json.loads(text)
 
 
+def _group(wanted: Object) -> str:
+    return _GROUPS[wanted["kind"]].format(wanted["metadata"].get("namespace", ""))
+
+
 def _path(wanted: Object) -> str:
-    return f"{_GROUPS[wanted['kind']]}/{wanted['metadata']['name']}"
+    return f"{_group(wanted)}/{wanted['metadata']['name']}"
 
 
-def _key(wanted: Object) -> tuple[str, str]:
-    return wanted["kind"], wanted["metadata"]["name"]
+def _key(wanted: Object) -> tuple[str, str, str]:
+    metadata = wanted["metadata"]
+    return wanted["kind"], metadata.get("namespace", ""), metadata["name"]
