@@ -27,7 +27,7 @@ import click
 import msgspec
 
 from benchmarks import cilium_maps, programmed_node, scaled, service_objects, variations
-from benchmarks.sent import as_sent
+from benchmarks.visit_costs import VISIT, VisitCosts, side_by_side
 from testbed.state import state
 from wirecheck import __version__
 from wirecheck.collect.document_frame import unframed
@@ -62,7 +62,11 @@ ALONE = ("unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 @click.option("--anew", is_flag=True, help="Program the rules again, even if they are kept.")
 @click.option("--plain", is_flag=True, help="Rules as the tools print them, not in blocks.")
 def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool, plain: bool) -> None:
-    """Print what reading and comparing costs, beside only unpacking and splitting."""
+    """Print what reading and comparing costs, beside only unpacking and splitting.
+
+    Then all modes side by side.
+    """
+    figures = {}
     for mode in modes:
         if mode == "ipvs":
             document = scaled.scaled(services, ENDPOINTS, OF_NODES)
@@ -72,10 +76,16 @@ def main(modes: tuple[str, ...], services: int, nodes: str, anew: bool, plain: b
         for line in costs_of_dumps(document):
             click.echo(f"  {line}")
         with tempfile.TemporaryDirectory(dir=kept()) as folder:
-            write_snapshot(Path(folder), document, services, in_blocks=not plain)
+            costs = write_snapshot(Path(folder), document, services, in_blocks=not plain)
+            figures[mode] = {what: of(costs) for what, of in VISIT.items()} if costs else {}
+            click.echo(f"  {costs}" if costs else "  visit: not in blocks")
             click.echo(f"  floor: {measured(Path(folder), 1, 'floor')}")
             for count in map(int, nodes.split(",")):
-                click.echo(f"  {measured(Path(folder), count)}")
+                found = measured(Path(folder), count)
+                figures[mode] |= found.figures
+                click.echo(f"  {found}")
+    for line in side_by_side(figures):
+        click.echo(line)
 
 
 def kept() -> Path:
@@ -140,7 +150,7 @@ def costs_of_dumps(document: NodeDocument) -> list[str]:
     if text := document.files.get("/proc/net/ip_vs", ""):
         seconds = document.seconds["Sysctls"]
         lines.append(f"/proc/net/ip_vs: at most {seconds:.2f} s, {len(text) / 1e6:.1f} MB")
-    if document.ebpf:
+    if document.ebpf and document.ebpf.maps:
         raw = msgspec.json.encode(document.ebpf)
         entries = sum(each.count for each in document.ebpf.maps)
         sent = len(zlib.compress(raw, 6)) / 1e6
@@ -150,8 +160,12 @@ def costs_of_dumps(document: NodeDocument) -> list[str]:
 
 def write_snapshot(
     folder: Path, document: NodeDocument, services: int, *, in_blocks: bool = True
-) -> None:
-    """A snapshot of OF_NODES nodes; those with the same document share its file."""
+) -> VisitCosts | None:
+    """A snapshot of OF_NODES nodes; those with the same document share its file.
+
+    Returns what their visits cost if they are sent in blocks.
+    """
+    costs = VisitCosts.of(document)
     now = document.finished
     writer = SnapshotWriter(folder, SnapshotIndex(FORMAT, __version__, now))
     listed = objects(services, OF_NODES)
@@ -173,10 +187,13 @@ def write_snapshot(
         varied = variations.reordered(document, chance)
         if is_altered(number):
             varied = variations.redirected(varied, ALTERED, chance)
-        raw = as_sent(varied, writer) if in_blocks else msgspec.json.encode(varied)
-        writer.write_document(1, name, raw)
+        if in_blocks:
+            costs.send(varied, writer, name)
+        else:
+            writer.write_document(1, name, msgspec.json.encode(varied))
     visits = {node.metadata.name: VisitRecord(VisitStatus.SEEN) for node in api.nodes}
     writer.finish_round(RoundRecord(document.started, now, visits))
+    return costs if in_blocks else None
 
 
 def is_altered(number: int) -> bool:
@@ -191,6 +208,17 @@ class Measured:
     steps: list[tuple[float, str]]
     peak: int
     whole: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What is compared between modes: seconds of CPU."""
+        if len(self.steps) < 3:
+            return {}
+        _, first, *others = (seconds for seconds, _ in self.steps)
+        equal = [each for at, each in enumerate(others, 1) if not is_altered(at)]
+        altered = [each for at, each in enumerate(others, 1) if is_altered(at)]
+        found = {"first node, s of CPU": first, "a further node, s of CPU": median(equal)}
+        return found | ({"an altered node, s of CPU": median(altered)} if altered else {})
 
     def __str__(self) -> str:
         """One line, two where there are several nodes."""
