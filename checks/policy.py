@@ -76,7 +76,8 @@ def allowed_traffic(node: Node) -> Findings:
     ports that policies tell apart.
 
     Except: as for policy.denied_traffic, and peers to which the node has no route. Packets to
-    addresses outside of the cluster count only where a NetworkPolicy is about them.
+    addresses outside of the cluster count only where a NetworkPolicy is about them, or with Cilium,
+    which has to let each node reach its own pods as well.
 
     See: https://kubernetes.io/docs/concepts/services-networking/network-policies/
          https://github.com/cloudnativelabs/kube-router/issues/2059

@@ -18,9 +18,10 @@ from wirecheck.catalogue.registry import load
 HEALTHY, BESIDE = f"{CILIUM}healthy", f"{CILIUM}beside-kube-proxy"
 W1, W2 = "td-w1", "td-w2"
 DB, GATEWAY, VAULT = "shop/db-0", "shop/gateway-58bcb6f5dc-mdknn", "sealed/vault-5dbd85c544-bbndr"
-OF_DB, OF_GATEWAY, OF_VAULT = 1722, 613, 3426
+CHECKOUT = "shop/checkout-old-66c68d6ff8-kj757"
+OF_DB, OF_CHECKOUT, OF_VAULT = 1722, 1731, 3426
 """The numbers of their endpoints on td-w2."""
-WEB, AGENT, WORLD = 17193, 6895, 2
+WEB, AGENT, WORLD, HOST = 17193, 6895, 2, 1
 WEB_ON_W1 = "10.244.1.75"
 PROXY_PORT = bytes.fromhex("3a99")
 ANYBODY = bytes.fromhex("2800000000000000000000000000000001ffffff00000000")
@@ -80,10 +81,15 @@ def whats(results: list[Found]) -> list[tuple[str, str, str]]:
     return [each.what for each in results]
 
 
-@pytest.mark.parametrize("name", [HEALTHY, BESIDE, f"{CILIUM}agent-stopped"])
+@pytest.mark.parametrize("name", [HEALTHY, BESIDE])
 def test_every_node_of_a_healthy_cluster_enforces_what_the_api_has(name: str) -> None:
     for node in recorded(name).documents:
         assert findings(name, node) == []
+
+
+def test_an_agent_that_hangs_lets_new_pods_of_old_identities_in() -> None:
+    """They are not in its ipcache, and their packets bring their identity through the tunnel."""
+    assert findings(f"{CILIUM}agent-stopped", W1) == []
 
 
 @pytest.mark.parametrize("name", [HEALTHY, BESIDE])
@@ -183,6 +189,39 @@ class TestTooClosed:
         (one,) = findings(HEALTHY, W2, policy(OF_DB, deny))
         assert one.what == (CLOSED, DB, "Ingress")
         assert one.finding.evidence[0].endswith("TCP 5432: deny")
+
+    def test_the_node_itself(self) -> None:
+        """Cilium lets the kubelet's probes in, whatever policies say, unless configured otherwise."""
+
+        def to_policies(api: Json) -> None:
+            for each in api["configMaps"]:
+                if each["metadata"]["name"] == "cilium-config":
+                    each["data"]["allow-localhost"] = "policy"
+
+        change = policy(OF_DB, without(HOST))
+        (one,) = findings(HEALTHY, W2, change)
+        assert one.what == (CLOSED, DB, "Ingress")
+        assert "the kubelet's probes" in one.finding.expected
+        assert one.finding.evidence == (
+            "cilium_policy_v3_01722: no ingress entry matches identity 1 (the host)",
+        )
+        assert findings(HEALTHY, W2, change, to_policies) == []
+
+    @pytest.mark.parametrize(("number", "pod"), [(OF_DB, DB), (OF_CHECKOUT, CHECKOUT)])
+    def test_every_entry_that_is_missing_is_found_or_repeats_another(
+        self, number: int, pod: str
+    ) -> None:
+        document = recorded(HEALTHY).documents[W2]
+        (own,) = (m for m in document["ebpf"]["maps"] if m["name"].endswith(f"_{number:05}"))
+        harmless: set[int] = set()
+        for at in range(own["count"]):
+            results = findings(HEALTHY, W2, policy(number, lambda e, n=at: e[:n] + e[n + 1 :]))
+            assert {(each.check, each.pod) for each in results} <= {(CLOSED, pod)}
+            if not results:
+                entries = base64.b64decode(own["entries"])
+                harmless.update(struct.unpack_from("<I", entries, 24 * at + 4))
+        # The programs look up identity 0 where these have no entry.
+        assert harmless == {11, 12, 13, 14}
 
 
 class TestIdentities:

@@ -46,6 +46,7 @@ def maps_of_pod(node: Node, pod: Pod) -> PodMapsView | None:
 def _entries(node: Node, pod: Pod) -> Iterator[str]:
     for address in map(str, sorted(pod.addresses, key=int)):
         yield from node.cilium_addresses.lines_of(address)
-    maps = node.policy_enforcement.maps
-    if maps.is_in_use:
-        yield from dict.fromkeys(line for own in pod.addresses for line in maps.lines_of(own))
+    enforcer = node.policy_enforcement.maps
+    if enforcer.is_in_use:
+        lines = (line for own in pod.addresses for line in enforcer.maps.lines_of(own))
+        yield from dict.fromkeys(lines)

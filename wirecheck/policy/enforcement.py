@@ -89,7 +89,30 @@ class PolicyEnforcement:
                 key = (each.pod.object.metadata.uid, each.way.direction, is_open)
                 if deviation := self._deviation(each, is_open=is_open):
                     found.setdefault(key, deviation)
+        for deviation in self._refused_to_node:
+            uid = deviation.pod.object.metadata.uid
+            found.setdefault((uid, deviation.direction, False), deviation)
         return tuple(found.values())
+
+    @property
+    def _refused_to_node(self) -> Iterator[Deviation]:
+        """The node's pods that the node itself cannot reach, where it always can."""
+        for each in (*self.ends.local(4), *self.ends.local(6)):
+            own = each.peer
+            assert isinstance(own, PodClass)
+            expected = self.pods.expected
+            beside = expected.isolation.beside(own, Direction.INGRESS)[0]
+            if beside or expected.tiers_of(own, Direction.INGRESS):
+                continue  # Policies of other kinds may deny it.
+            if evidence := self.enforcer.refused_to_node(each.address):
+                yield Deviation(
+                    each.pods[0],
+                    Direction.INGRESS,
+                    is_open=False,
+                    expected="all ports from the node itself allowed, for the kubelet's probes",
+                    found=f"{self.seen.name} refuses it",
+                    evidence=evidence,
+                )
 
     @cached_property
     def all_followed(self) -> tuple[Followed, ...]:
@@ -145,7 +168,8 @@ class PolicyEnforcement:
                 own = tuple(self._own(subject, direction, each) for each in peers)
                 joint = tuple(self._joint(subject, direction, each) for each in peers)
                 ports = ComparedPorts.of(dict.fromkeys((*own, *joint)), named)
-                yield Way(subject, direction, peers, own, joint, ports)
+                bans_nobody = self.enforcer.bans_nobody
+                yield Way(subject, direction, peers, own, joint, ports, bans_nobody)
 
     def _alike(
         self, subject: End, direction: Direction, elsewhere: Sequence[End]

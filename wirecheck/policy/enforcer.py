@@ -43,6 +43,16 @@ class Enforcer(Protocol):
     def needs_routes(self) -> bool:
         """Whether it meets only packets that the node routes."""
 
+    @property
+    def bans_nobody(self) -> bool:
+        """Whether it refuses for policies only, never because somebody has banned an address."""
+
+    def refused_to_node(self, address: IPAddress) -> tuple[str, ...]:
+        """Why the node cannot reach a pod of its own, if it should, whatever policies say.
+
+        Empty if it can, or if that is not known.
+        """
+
     def told(self, family: int) -> Told:
         """The addresses that it tells apart."""
 

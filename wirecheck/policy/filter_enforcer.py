@@ -30,6 +30,11 @@ class FilterEnforcer:
     filters: PacketFilters
     firewall: Firewall
     needs_routes: bool = True
+    bans_nobody: bool = False
+
+    def refused_to_node(self, _: IPAddress) -> tuple[str, ...]:
+        """Nothing: what nodes send to their own pods is not forwarded."""
+        return ()
 
     def told(self, family: int) -> AddressesTold:
         """The addresses that rules and sets tell apart."""

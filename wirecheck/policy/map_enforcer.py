@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from wirecheck.addresses import IPAddress
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
-from wirecheck.dataplane.ebpf.known_addresses import LocalEndpoint
-from wirecheck.dataplane.ebpf.policy_maps import (
-    BITS_OF_CLUSTER,
-    AskedPorts,
-    Decided,
-    PolicyMap,
-    Port,
-    policy_maps_of,
-)
+from wirecheck.dataplane.ebpf.policy_maps import AskedPorts, Decided, PolicyMap, Port
 from wirecheck.dataplane.rules.followed_packets import Fates
 from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
 from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.seen import NodeSeen
-from wirecheck.parse.errors import ParseError
 from wirecheck.policy.cilium_identities import UNKNOWN, CiliumIdentities, IdentitiesTold
+from wirecheck.policy.endpoint_maps import AUDITED, NOT_READ, EndpointMaps
 from wirecheck.policy.enforcer import Telling
 from wirecheck.policy.reach import Direction
 from wirecheck.policy.ways import Way
-from wirecheck.snapshot.ebpf_maps import EbpfMap, EbpfMaps
-from wirecheck.text import plural
 
 NO_IDENTITY = "pods without a CiliumEndpoint, which shows the identity"
-NO_ENDPOINT = "Cilium has no endpoint for {}, so no policy of it applies there"
-NO_MAP = "no policy map of endpoint {}, which is {}, was read"
 NO_PROGRAM = "the pod's device has no program of Cilium, so what it sends takes the node's routes"
 ISOLATES_ALL = "pods that no policy selects are isolated, because enable-policy is always"
-MOST_PORTS = 1_000
-MOST_LINES = 20
-AUDITED = "policy audit mode is on for endpoint {}: denials are only logged"
-NOT_READ = "whether Cilium only audits the policies of endpoint {} was not read"
+HOST, A_PORT = 1, ("tcp", 40_999)
+"""The identity of the node itself, and a port that stands for all that nobody names."""
 
 
 class Connection(NamedTuple):
@@ -60,6 +46,7 @@ class MapEnforcer:
     addresses: CiliumAddresses
     needs_routes: bool = False
     """Its programs send packets through the tunnel themselves."""
+    bans_nobody: bool = True
 
     @cached_property
     def is_in_use(self) -> bool:
@@ -77,15 +64,14 @@ class MapEnforcer:
         if self.seen.cni.name != CILIUM.name:
             return False
         try:
-            return self._document.policies_read
+            return self.maps.document.policies_read
         except NotApplicable:
             return False
 
     @cached_property
-    def _document(self) -> EbpfMaps:
-        return self.addresses.usage.document
-
-    # Maps.
+    def maps(self) -> EndpointMaps:
+        """The maps of the node's endpoints."""
+        return EndpointMaps(self.seen, self.addresses)
 
     def told(self, family: int) -> IdentitiesTold:
         """The identities of addresses."""
@@ -98,7 +84,7 @@ class MapEnforcer:
 
     def telling(self, address: IPAddress, direction: Direction) -> Telling:
         """The identities that the map of the pod has, and for others what stands for them."""
-        found, is_egress = self._map_at(address), direction is Direction.EGRESS
+        found, is_egress = self.maps.at(address), direction is Direction.EGRESS
         if isinstance(found, str):
             return Telling(found, lambda _: None)
 
@@ -110,56 +96,12 @@ class MapEnforcer:
         return Telling((found.own_cluster, found.peers(is_egress=is_egress)), told)
 
     def named_ports(self, _: int, address: IPAddress) -> frozenset[Port]:
-        """The ports that the map of the pod with the address names.
-
-        Raises FactMissingError if there are too many to try.
-        """
-        found = self._map_at(address)
-        named = frozenset(found.named_ports) if isinstance(found, PolicyMap) else frozenset[Port]()
-        if isinstance(found, PolicyMap) and len(named) > MOST_PORTS:
-            raise FactMissingError(
-                f"{self.seen.name}: eBPF map {found.name} names {len(named)} ports; at most "
-                f"{MOST_PORTS} are compared with NetworkPolicies."
-            )
-        return named
-
-    def _map_at(self, address: IPAddress) -> PolicyMap | str:
-        """The map of the pod with an address, or why there is none."""
-        own = self.addresses.endpoints.get(str(address))
-        if own is None:
-            return NO_ENDPOINT.format(address)
-        if own.number not in self._decoded:
-            found = self._by_endpoint.get(own.number)
-            self._decoded[own.number] = (
-                self._decode(found) if found else NO_MAP.format(own.number, address)
-            )
-        return self._decoded[own.number]
-
-    @cached_property
-    def _decoded(self) -> dict[int, PolicyMap | str]:
-        return {}
-
-    @cached_property
-    def _by_endpoint(self) -> Mapping[int, EbpfMap]:
-        return policy_maps_of(self._document)
-
-    def _decode(self, found: EbpfMap) -> PolicyMap:
-        try:
-            return PolicyMap.of(found, self._document.byte_order, self._cluster)
-        except ParseError as error:
-            raise FactMissingError(f"{self.seen.name}: {error}.") from error
-
-    @cached_property
-    def _cluster(self) -> int:
-        """The number of the node's own cluster, with which the identities of its pods begin."""
-        own = (each.identity >> BITS_OF_CLUSTER for each in self.addresses.endpoints.values())
-        return max(own, default=0)
-
-    # What they do.
+        """The ports that the map of the pod with the address names."""
+        return self.maps.named_ports(address)
 
     def fates(self, way: Way) -> Fates:
         """What the maps do with the connections."""
-        fates, found = Fates(), self._map_at(way.subject.address)
+        fates, found = Fates(), self.maps.at(way.subject.address)
         if isinstance(found, str):
             fates.unknown = way.packets.all
             fates.doubts.append((fates.unknown, found))
@@ -175,7 +117,7 @@ class MapEnforcer:
                 fates.passed |= bits
             else:
                 fates.refused |= bits
-        self._audit(fates, self.addresses.endpoints[str(way.subject.address)])
+        self._audit(fates, way.subject.address)
         self._leave_open(fates, way)
         return fates
 
@@ -194,14 +136,33 @@ class MapEnforcer:
 
     @cached_property
     def _isolates_all(self) -> bool:
-        maps = self.seen.cluster.api.config_maps
-        return any(each.data.get("enable-policy") == "always" for each in maps)
+        return self._has_setting("enable-policy", "always")
+
+    def refused_to_node(self, address: IPAddress) -> tuple[str, ...]:
+        """The entry by which the node's identity is not let in; Cilium always writes one for it.
+
+        The kubelet's probes come from the node (allow-localhost).
+        """
+        found = self.maps.at(address)
+        is_meant = self._leaves_nodes_to_policies or self._isolates_all
+        if isinstance(found, str) or is_meant or self.maps.is_audited(address) is not False:
+            return ()
+        for port in (A_PORT, *sorted(found.named_ports)):
+            (decided,) = found.decided(HOST, self._asked((port,)), is_egress=False)
+            if not (decided.is_allowed or decided.unknown):
+                entry = decided.entry or f"no ingress entry matches identity {HOST} (the host)"
+                return (f"{found.name}: {entry}",)
+        return ()
+
+    @cached_property
+    def _leaves_nodes_to_policies(self) -> bool:
+        return self._has_setting("allow-localhost", "policy")
+
+    def _has_setting(self, key: str, value: str) -> bool:
+        return any(each.data.get(key) == value for each in self.seen.cluster.api.config_maps)
 
     def _is_bypassed(self, own: IPAddress, direction: Direction) -> bool:
-        """Whether what a pod sends meets no program, and so no policy for egress."""
-        device = self.addresses.endpoints[str(own)].device
-        programs = self.addresses.usage.cilium.programs
-        return direction is Direction.EGRESS and programs.is_missing_on(device)
+        return direction is Direction.EGRESS and not self.maps.has_program(own)
 
     def _of_peers(self, way: Way, found: PolicyMap) -> Iterator[tuple[int, Decided]]:
         """What happens to the packets of each peer, as bits."""
@@ -211,20 +172,16 @@ class MapEnforcer:
             for each in self._decided(found, identity, ports, way.direction):
                 yield of_end(at, each.ports), each
 
-    def _audit(self, fates: Fates, own: LocalEndpoint) -> None:
+    def _audit(self, fates: Fates, own: IPAddress) -> None:
         """What becomes of refused packets: an endpoint that is only audited lets them pass."""
-        is_audited = self.is_audited(own.number)
+        is_audited = self.maps.is_audited(own)
         if is_audited:
             fates.passed |= fates.refused
             fates.refused = 0
         elif is_audited is None and fates.refused:
             fates.unknown |= fates.refused
-            fates.doubts.append((fates.refused, NOT_READ.format(own.number)))
+            fates.doubts.append((fates.refused, NOT_READ.format(self.maps.number(own))))
             fates.refused = 0
-
-    def is_audited(self, number: int) -> bool | None:
-        """Whether policies of an endpoint are only logged; None if that was not read."""
-        return (self._document.audited or {}).get(str(number))
 
     def _identity(self, peer: IPAddress, direction: Direction) -> int:
         return self.identities.of(peer)[direction is Direction.EGRESS]
@@ -258,13 +215,13 @@ class MapEnforcer:
     def evidence(self, way: Way, at: int, port: Port, *, is_open: bool) -> tuple[str, ...]:
         """The entry of the map that decides about one connection, and the peer's identity."""
         own, peer = way.subject.address, way.peers[at].address
-        found = self._map_at(own)
+        found = self.maps.at(own)
         if isinstance(found, str):
             return ()
         if self._is_bypassed(own, way.direction):
             return (NO_PROGRAM,)
-        number = self.addresses.endpoints[str(own)].number
-        audit = [AUDITED.format(number)] if is_open and self.is_audited(number) else []
+        is_audited = is_open and self.maps.is_audited(own)
+        audit = [AUDITED.format(self.maps.number(own))] if is_audited else []
         return (*audit, *self._lines(found, peer, way.direction, port))
 
     def _lines(
@@ -275,26 +232,6 @@ class MapEnforcer:
             yield f"{found.name}: {each.entry or f'no {direction.lower()} entry matches'}"
         yield f"{peer} has identity {identity}"
 
-    def lines_of(self, own: IPAddress) -> Iterator[str]:
-        """The entries of the map of a pod of the node as text, those that others repeat left out.
-
-        Raises FactMissingError if the map is not recognised.
-        """
-        found = self._map_at(own)
-        if isinstance(found, str):
-            yield found
-            return
-        number = self.addresses.endpoints[str(own)].number
-        if self.is_audited(number):
-            yield AUDITED.format(number)
-        lines = [f"{found.name}: {each}" for each in found.listed]
-        yield from lines[:MOST_LINES]
-        if len(lines) > MOST_LINES:
-            more = plural(len(lines) - MOST_LINES, "further entry", "further entries")
-            yield f"{found.name}: {more}"
-        if not lines:
-            yield f"{found.name}: no entry, so everything is refused"
-
     def connection(
         self, own: IPAddress, peer: IPAddress, direction: Direction, port: Port
     ) -> Connection:
@@ -302,7 +239,7 @@ class MapEnforcer:
 
         Raises FactMissingError if the map is not recognised.
         """
-        found = self._map_at(own)
+        found = self.maps.at(own)
         if isinstance(found, str):
             return Connection(None, why=found)
         if self._is_bypassed(own, direction):
@@ -316,8 +253,8 @@ class MapEnforcer:
         (decided,) = self._decided(found, identity, self._asked((port,)), direction)
         if decided.unknown:
             return Connection(None, lines, decided.unknown)
-        number = self.addresses.endpoints[str(own)].number
-        is_audited = False if decided.is_allowed else self.is_audited(number)
+        number = self.maps.number(own)
+        is_audited = False if decided.is_allowed else self.maps.is_audited(own)
         if is_audited is None:
             return Connection(None, lines, NOT_READ.format(number))
         audit = (AUDITED.format(number),) if is_audited else ()

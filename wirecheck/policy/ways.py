@@ -42,6 +42,8 @@ class Way:
     joint: tuple[Reach, ...]
     """What those of the peer allow as well, as far as this node enforces them."""
     ports: ComparedPorts
+    counts_outside: bool = False
+    """Whether connections with addresses outside count although no policy is about them."""
 
     def ends(self, peer: End) -> Ends:
         """The two ends of a connection."""
@@ -88,7 +90,8 @@ class Way:
     def _counts(self, peer: End, reach: Reach) -> bool:
         if peer.is_local:
             return self.direction is Direction.INGRESS
-        return bool(peer.pods) or (peer.is_named and not reach.is_open)
+        is_asked = self.counts_outside or not reach.is_open
+        return bool(peer.pods) or (peer.is_named and is_asked)
 
     @cached_property
     def of_policies(self) -> int:

@@ -42,7 +42,7 @@ PLUGIN = CniPlugin(
             frozenset({"true", "strict"}),
             further=(
                 *("enable-service-topology", "bpf-lb-sock-hostns-only"),
-                *("policy-audit-mode", "enable-policy"),
+                *("policy-audit-mode", "enable-policy", "allow-localhost"),
             ),
         ),
         device="cilium_host",
