@@ -20,6 +20,7 @@ IPNetwork = IPv4Network | IPv6Network
 
 LONGEST = 64
 """Characters of an address or a range in an API object; the longest valid range has 49."""
+_PADDED = re.compile(r"(?:^|\.)0[0-9]")
 _DOTTED = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10}){3}")
 _LENGTH = re.compile(r"[0-9]{1,3}")
 
@@ -101,7 +102,7 @@ def api_network(text: str) -> IPNetwork | None:
 
 
 def _without_leading_zeros(text: str) -> str:
-    if _DOTTED.fullmatch(text):
+    if _PADDED.search(text) and _DOTTED.fullmatch(text):
         return ".".join(str(int(each)) for each in text.split("."))
     return text
 

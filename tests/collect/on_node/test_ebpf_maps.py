@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from wirecheck.collect.on_node import bpf_access, bpf_calls, ebpf_maps
+from wirecheck.collect.on_node import bpf_access, bpf_calls, bpf_entries, ebpf_maps
 from wirecheck.dataplane.ebpf.known_addresses import ipcache_of
 from wirecheck.dataplane.ebpf.layouts import (
     ADDRESS_LAYOUTS,
@@ -86,10 +86,10 @@ def make_and_read(entries: int) -> None:
     make(OF_OTHER_TYPE, ARRAY, 4, 12, 10)
     make("other_map", HASH, 4, 8, 10)
     read = [ebpf_maps.read_all(60.0)]
-    batches = ebpf_maps._batches
-    ebpf_maps._batches = lambda *_: iter(_refused())  # type: ignore[assignment]
+    batches = bpf_entries._batches
+    bpf_entries._batches = lambda *_: iter(_refused())  # type: ignore[assignment]
     read.append(ebpf_maps.read_all(60.0))
-    ebpf_maps._batches = batches
+    bpf_entries._batches = batches
     ebpf_maps.MOST_ENTRIES = ebpf_maps.COUNTED_ENTRIES = 5
     read.append(ebpf_maps.read_all(60.0))
     ebpf_maps.COUNTING = ebpf_maps.READING_POLICIES = -1.0

@@ -12,9 +12,9 @@ import re
 import struct
 import sys
 import time
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
-from wirecheck.collect.on_node import bpf_access, bpf_calls
+from wirecheck.collect.on_node import bpf_access, bpf_calls, bpf_entries
 
 JsonObject = Dict[str, Any]
 
@@ -36,12 +36,11 @@ OF_CONNECTIONS = re.compile(r"cilium_(?:ct|ct_any|snat_v)[46]_(?:global|external
 OF_PODS = re.compile(r"cilium_policy(?:_v\d+)?_\d{1,5}", re.ASCII)
 """What Cilium enforces for one endpoint: one map for each pod. Older programs only counted their
 entries."""
-GET_NEXT_KEY, LOOKUP, GET_PIN, GET_INFO, LOOKUP_BATCH = 4, 1, 7, 15, 24
+GET_PIN, GET_INFO = 7, 15
 READ_ONLY = 1 << 3  # BPF_F_RDONLY
 TYPES = (1, 9, 11)
 """hash, LRU hash, LPM trie: those with one value for each key."""
 LRU_HASH = 9
-AT_ONCE = 4096
 MOST_MAPS = 40
 MOST_COUNTED = 800
 """Of the maps whose entries are only counted: some tens, and one for each pod."""
@@ -55,10 +54,6 @@ MOST_BYTES_OF_POLICIES = 8 << 20
 """The same of the maps of pods. A map has at most 16,384 entries of 24 bytes unless configured."""
 READING_POLICIES = 2.0
 """The seconds after which no further map of a pod is read."""
-NOT_SUPPORTED = (errno.EINVAL, errno.EOPNOTSUPP, 524)
-"""Errors of kernels before 5.6, and of types of maps without batches; 524 is ENOTSUPP."""
-
-Entry = Tuple[bytes, bytes]
 
 
 def read_all(seconds: float) -> JsonObject:
@@ -171,7 +166,7 @@ def read_map(descriptor: int, name: str, most_bytes: int, ends: float) -> JsonOb
         return found
     most = min(MOST_ENTRIES, most_bytes // (key_size + value_size))
     entries = {}  # type: Dict[bytes, bytes]
-    for key, value in _entries(descriptor, key_size, value_size, max_entries):
+    for key, value in bpf_entries.entries(descriptor, key_size, value_size, max_entries):
         if len(entries) >= most or time.monotonic() > ends:
             found["is_complete"] = False
             break
@@ -215,7 +210,7 @@ def count_map(descriptor: int, name: str, ends: float) -> Optional[JsonObject]:
         return None
     found = {"name": name, "type": kind, "key_size": key_size}  # type: JsonObject
     found.update(value_size=value_size, max_entries=most, count=0)
-    for size in _sizes(descriptor, key_size, value_size, most):
+    for size in bpf_entries.sizes(descriptor, key_size, value_size, most):
         found["count"] += size
         if found["count"] >= COUNTED_ENTRIES or time.monotonic() > ends:
             found["is_complete"] = False
@@ -241,82 +236,3 @@ def map_info(descriptor: int) -> Tuple[int, int, int, int, str]:
         raise OSError(ctypes.get_errno(), _problem())
     kind, _, key_size, value_size, most, _, name = struct.unpack_from("=IIIIII16s", info.raw)
     return kind, key_size, value_size, most, name.partition(b"\0")[0].decode(errors="replace")
-
-
-def _entries(descriptor: int, key_size: int, value_size: int, most: int) -> Iterator[Entry]:
-    try:
-        for entry in _in_batches(descriptor, key_size, value_size):
-            yield entry
-    except OSError as error:
-        if error.errno not in NOT_SUPPORTED:
-            raise
-        for entry in _one_by_one(descriptor, key_size, value_size, 2 * most):
-            yield entry
-
-
-def _sizes(descriptor: int, key_size: int, value_size: int, most: int) -> Iterator[int]:
-    """The numbers of entries that the kernel returns at once."""
-    try:
-        for size, _, _ in _batches(descriptor, key_size, value_size):
-            yield size
-    except OSError as error:
-        if error.errno not in NOT_SUPPORTED:
-            raise
-        for _ in _keys(descriptor, key_size, 2 * most):
-            yield 1
-
-
-def _in_batches(descriptor: int, key_size: int, value_size: int) -> Iterator[Entry]:
-    for count, keys, values in _batches(descriptor, key_size, value_size):
-        own, of = keys.raw, values.raw
-        for at in range(count):
-            key = own[at * key_size : (at + 1) * key_size]
-            yield key, of[at * value_size : (at + 1) * value_size]
-
-
-def _batches(descriptor: int, key_size: int, value_size: int) -> Iterator[Tuple[int, Any, Any]]:
-    """The number of entries in each batch, with the buffers of their keys and values."""
-    keys = ctypes.create_string_buffer(key_size * AT_ONCE)
-    values = ctypes.create_string_buffer(value_size * AT_ONCE)
-    buffers = (ctypes.addressof(keys), ctypes.addressof(values), AT_ONCE, descriptor)
-    # Where the kernel is in the map: the number of a bucket, or a key.
-    places = [ctypes.create_string_buffer(max(key_size, 8)) for _ in range(2)]
-    before = 0
-    while True:
-        head = struct.pack("=QQQQII", before, ctypes.addressof(places[0]), *buffers)
-        attr = ctypes.create_string_buffer(head, 56)
-        is_last = bpf_calls.call(LOOKUP_BATCH, attr) < 0
-        if is_last and ctypes.get_errno() != errno.ENOENT:
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        yield min(struct.unpack_from("=I", attr.raw, 32)[0], AT_ONCE), keys, values
-        if is_last:
-            return
-        before = ctypes.addressof(places[0])
-        places.reverse()
-
-
-def _one_by_one(descriptor: int, key_size: int, value_size: int, most: int) -> Iterator[Entry]:
-    """Without batches."""
-    value = ctypes.create_string_buffer(value_size)
-    for key in _keys(descriptor, key_size, most):
-        if _element(LOOKUP, descriptor, ctypes.addressof(key), value) == 0:
-            yield key.raw, value.raw
-
-
-def _keys(descriptor: int, key_size: int, most: int) -> Iterator[Any]:
-    """Each key. `most` ends it: the kernel begins again if the last key vanishes."""
-    key, following = (ctypes.create_string_buffer(key_size) for _ in range(2))
-    before = 0
-    for _ in range(most):
-        if _element(GET_NEXT_KEY, descriptor, before, following) < 0:
-            if ctypes.get_errno() == errno.ENOENT:
-                return
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        key.raw = following.raw
-        before = ctypes.addressof(key)
-        yield key
-
-
-def _element(command: int, descriptor: int, key: int, into: Any) -> int:
-    head = struct.pack("=IxxxxQQQ", descriptor, key, ctypes.addressof(into), 0)
-    return bpf_calls.call(command, ctypes.create_string_buffer(head, 32))
