@@ -4,6 +4,7 @@ from wirecheck.catalogue import CONCLUSIVE, Fact, Finding, Findings, check
 from wirecheck.catalogue.findings import Level
 from wirecheck.catalogue.settling import CONNECTIONS, TO_PEERS
 from wirecheck.model.node import Node
+from wirecheck.model.traced import Followed, Lost
 
 FOLLOWED = [
     Fact.API,
@@ -18,11 +19,45 @@ FOLLOWED = [
 """What decides about packets on their way."""
 
 
+REMEDY = (
+    "Repair what the finding names: the rule, the route, the setting or the device. `wirecheck "
+    "trace {trace_arguments}` shows the packet's path hop by hop. Find out which program wrote the "
+    "line, or it comes back."
+)
+
+
+def _of(node: Node, followed: Followed) -> Findings:
+    """A finding for each line at which packets die."""
+    for each in followed.lost:
+        yield _finding(node, each)
+    yield from _beside(node, followed)
+
+
+def _finding(node: Node, lost: Lost, level: Level = Level.FAIL) -> Finding:
+    return Finding(
+        node.part(lost.part),
+        level=level,
+        expected="a path there and back",
+        found=lost.found,
+        concerns=lost.concerns,
+        sent=lost.sent,
+        names={"trace_arguments": lost.trace},
+    )
+
+
+def _beside(node: Node, followed: Followed) -> Findings:
+    """What is open is counted with its reason, and what arrives."""
+    for number, why in enumerate(followed.undecided):
+        yield Finding(
+            node.part(f"packet {number}"), expected="a path", found="unknown", inconclusive=why
+        )
+    for _ in range(followed.arriving):
+        yield CONCLUSIVE
+
+
 @check(
     settles=TO_PEERS,
-    remedy="Repair what the finding names: the rule, the route, the setting or the device. "
-    "`wirecheck trace {trace_arguments}` shows the packet's path hop by hop. Find out which "
-    "program wrote the line, or it comes back.",
+    remedy=REMEDY,
     facts=FOLLOWED,
     counts=True,
 )
@@ -41,22 +76,71 @@ def pods_to_pods(node: Node) -> Findings:
     See: https://www.netfilter.org/documentation/HOWTO/packet-filtering-HOWTO.html
          https://kubernetes.io/docs/concepts/cluster-administration/networking/
     """
-    pairs = node.pod_pairs
-    for each in pairs.lost:
-        yield Finding(
-            node.part(each.part),
-            expected="a path there and back",
-            found=each.found,
-            concerns=each.concerns,
-            sent=each.sent,
-            names={"trace_arguments": each.trace},
-        )
-    for number, why in enumerate(pairs.undecided):
-        yield Finding(
-            node.part(f"pair {number}"), expected="a path", found="unknown", inconclusive=why
-        )
-    for _ in range(pairs.arriving):
-        yield CONCLUSIVE
+    yield from _of(node, node.pod_pairs.followed)
+
+
+@check(settles=TO_PEERS, remedy=REMEDY, facts=FOLLOWED, counts=True)
+def to_services(node: Node) -> Findings:
+    """Packets of the node and its pods reach Services and their endpoints, and answers come back.
+
+    The node's rules can be exactly what the API asks for, and packets still die before or behind
+    them: in a third-party rule, at a route, or on the node of an endpoint.
+
+    Except: one Service of each kind is followed, from one pod of those that are attached alike:
+    of each IP family and protocol, with one endpoint or several, with endpoints on this node or
+    not, on pods, nodes or outside. `services.*` compares the rules of all. In a cluster of more
+    than 32 nodes Services are followed from 32 of them. For pods that policies select, and for
+    what `wirecheck trace` does not follow, the same holds as for `paths.pods_to_pods`.
+
+    See: https://kubernetes.io/docs/reference/networking/virtual-ips/
+    """
+    yield from _of(node, node.sender_paths.to_services)
+
+
+@check(settles=TO_PEERS, remedy=REMEDY, facts=FOLLOWED, counts=True)
+def to_dns(node: Node) -> Findings:
+    """Packets of the node and its pods reach every DNS replica by the Service, and are answered.
+
+    One in several queries is lost if one replica cannot be reached, and pods wait for 5 s until
+    they ask again.
+
+    Except: as for `paths.to_services`.
+
+    See: https://kubernetes.io/docs/tasks/administer-cluster/dns-debugging-resolution/
+    """
+    yield from _of(node, node.sender_paths.to_dns)
+
+
+@check(settles=TO_PEERS, remedy=REMEDY, facts=FOLLOWED, counts=True)
+def to_api_server(node: Node) -> Findings:
+    """Packets of the node and its pods reach every API server by its Service, and are answered.
+
+    Agents and controllers in pods depend on it.
+
+    Except: as for `paths.to_services`. API servers that are not on nodes of the cluster are not
+    seen.
+
+    See: https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+    """
+    yield from _of(node, node.sender_paths.to_api_server)
+
+
+@check(settles=TO_PEERS, remedy=REMEDY, facts=FOLLOWED, counts=True)
+def out_of_the_cluster(node: Node) -> Findings:
+    """Packets of the node and its pods leave the node for addresses outside, and answers return.
+
+    An address that stands for any outside (192.0.2.1, port 443) is followed up to the device by
+    which the packet leaves, and its answer back to the sender's socket.
+
+    Except: nodes without a route out of the cluster. Whether pods' addresses are masqueraded is
+    checked by `pods.egress_masqueraded`; what is beyond the node is not seen. Pods that a policy
+    selects are inconclusive.
+
+    See: https://datatracker.ietf.org/doc/html/rfc5737
+    """
+    for each in node.sender_paths.out_of_the_cluster.lost:
+        yield _finding(node, each, Level.WARN)
+    yield from _beside(node, node.sender_paths.out_of_the_cluster)
 
 
 @check(

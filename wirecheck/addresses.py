@@ -52,6 +52,14 @@ def is_ipv4(text: str) -> bool:
     return True
 
 
+def is_canonical_ipv4(text: str) -> bool:
+    """Whether it is an IPv4 address as everybody writes it: no other form, no other text."""
+    try:
+        return inet_ntop(AF_INET, inet_pton(AF_INET, text)) == text
+    except (OSError, ValueError):
+        return False
+
+
 def number_of(text: str) -> int:
     """The address in `text` as a number; raises ValueError where it is none."""
     return int.from_bytes(inet_pton(AF_INET, text), "big") if is_ipv4(text) else int(address(text))

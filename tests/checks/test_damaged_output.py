@@ -23,10 +23,10 @@ DOCUMENT = HEALTHY.document(NODE)
 CHECKS = [check for check in load() if check.scope == "node"]
 RULES = DOCUMENT.commands[SAVE].output
 FINE = {Outcome.PASS, Outcome.SKIP}
+PATHS = {check.id for check in CHECKS if check.group == "paths"}
 OTHERS_OF_RULES = {
     "conntrack.random_source_ports",
     "cni.host_ports_mapped",
-    "paths.match_connections",
     "pods.addresses_kept",
     "pods.egress_masqueraded",
 }
@@ -86,7 +86,7 @@ def test_damaged_rules_never_pass_and_do_not_affect_other_checks(
     assert rested_on_rules <= OTHERS_OF_RULES | {
         name
         for name in items
-        if name.split(".")[0] in ("services", "kube_proxy", "firewall", "policy")
+        if name.split(".")[0] in ("services", "kube_proxy", "firewall", "policy", "paths")
     }
     for name in rested_on_rules:
         assert "fault of wirecheck" not in items[name].reason
@@ -106,7 +106,7 @@ def test_without_the_tool_one_check_is_an_error_and_the_others_refer_to_it(
 
     assert errors == {"nodes.tools_present"}
     assert {name for name in services if healthy[name].outcome is Outcome.PASS} <= changed
-    for name in changed - errors - {"paths.match_connections"}:
+    for name in changed - errors - PATHS:
         assert items[name].outcome is Outcome.SKIP
         assert f"{NODE} has no iptables" in items[name].reason
         assert "See nodes.tools_present." in items[name].reason
@@ -130,7 +130,7 @@ def test_an_nft_that_crashes(
     items = evaluated(tmp_path, document)
     changed = {each for each in items if items[each].outcome is not healthy[each].outcome}
     # It does not apply where no path can be decided.
-    changed -= {"paths.match_connections"}
+    changed -= PATHS
     assert changed
     assert all(items[each].outcome is Outcome.ERROR for each in changed)
     assert not any("fault of wirecheck" in items[each].reason for each in changed)

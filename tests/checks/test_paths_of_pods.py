@@ -11,8 +11,9 @@ from testbed.record import RECORDED
 from tests.changed_recordings import Document
 from tests.paths.conftest import Change, ChangedSnapshot, on, with_rules
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.catalogue.registry import load
+from wirecheck.catalogue.registry import Check, load
 from wirecheck.evaluation.evaluate import Evaluation
+from wirecheck.model import sender_paths
 from wirecheck.results.records import ItemResult
 from wirecheck.snapshot.folder import Snapshot
 from wirecheck.snapshot.objects.pod import PodObject
@@ -80,7 +81,7 @@ def test_a_rule_for_the_pods_of_one_node_is_named_on_both() -> None:
         assert f"the packet dies on wc-w2, forward: dropped by this rule: filter: {rule}" in (
             finding.found
         )
-        assert "other pairs of pods share this" in finding.found
+        assert "other pairs of ends share this" in finding.found
         assert "`wirecheck trace pod/" in finding.remedy
         assert finding.path is not None
         assert finding.path.lines == [f"filter: {rule}"]
@@ -105,7 +106,7 @@ def test_a_rule_for_two_pods_of_a_node_is_found() -> None:
 
     (finding,) = item.findings
     assert rule in finding.found
-    assert finding.found.endswith("; up to 1 other pair of pods share this")
+    assert finding.found.endswith("; up to 1 other pair of ends share this")
 
 
 def test_one_pod_that_rules_tell_apart_is_followed_by_itself() -> None:
@@ -190,3 +191,132 @@ def test_without_anything_that_can_be_decided_it_does_not_apply() -> None:
 
     assert item.outcome is Outcome.SKIP
     assert "recorded before the trace" in item.reason
+
+
+SENDERS = ("paths.to_services", "paths.to_dns", "paths.to_api_server", "paths.out_of_the_cluster")
+
+
+@cache
+def checks(*names: str) -> tuple[Check, ...]:
+    return tuple(each for each in load() if each.id in names)
+
+
+def of_senders(node: str, *changes: Change) -> dict[str, ItemResult]:
+    """The results of all checks on what a node and its pods send to others than pods."""
+    snapshot = ChangedSnapshot(healthy(), *changes)
+    found = Evaluation(snapshot, checks(*SENDERS)).node(node)  # type: ignore[arg-type]
+    return {each.check.partition(".")[2]: each for each in found}
+
+
+def lines(item: ItemResult) -> str:
+    return "\n".join(each.found for each in item.findings)
+
+
+def test_what_a_healthy_node_sends_arrives() -> None:
+    for item in of_senders("wc-w2").values():
+        assert (item.outcome, item.findings) == (Outcome.PASS, [])
+        assert set(item.unjudged) <= {POLICY}
+        assert item.conclusive
+
+
+def test_a_rule_for_the_addresses_of_services() -> None:
+    rule = "-A PREROUTING -d 10.96.0.0/12 -j DROP"
+    items = of_senders("wc-w2", on("wc-w2", with_rules(rule, table="raw")))
+
+    for name in ("to_services", "to_dns", "to_api_server"):
+        assert items[name].outcome is Outcome.FAIL
+        assert f"the packet dies on wc-w2, prerouting: dropped by this rule: raw: {rule}" in (
+            lines(items[name])
+        )
+        assert "from the node" not in items[name].findings[0].object.part
+    assert items["out_of_the_cluster"].outcome is Outcome.PASS
+
+
+def test_a_rule_for_one_backend_of_a_service_is_named_with_its_share() -> None:
+    rule = "-A FORWARD -p udp -m udp --dport 53 -j DROP"
+    items = of_senders("wc-w2", on("wc-cp", with_rules(rule)))
+
+    (finding,) = items["to_dns"].findings
+    assert f"the packet dies on wc-cp, forward: dropped by this rule: filter: {rule} (with 50%" in (
+        finding.found
+    )
+    assert finding.found.count("the packet dies") == 1
+    assert items["to_api_server"].outcome is Outcome.PASS
+
+
+def test_answers_from_outside_have_to_come_back() -> None:
+    rule = "-A FORWARD -i eth0 -o cni0 -j DROP"
+    items = of_senders("wc-w2", on("wc-w2", with_rules(rule)))
+
+    item = items["out_of_the_cluster"]
+    assert item.outcome is Outcome.WARN
+    assert rule in lines(item)
+    assert {each.level for each in item.findings} == {"warn"}
+
+
+def test_what_the_node_itself_sends_is_followed() -> None:
+    rule = "-A OUTPUT -d 10.96.0.1/32 -j DROP"
+    item = of_senders("wc-w2", on("wc-w2", with_rules(rule, table="raw")))["to_api_server"]
+
+    (finding,) = item.findings
+    assert finding.object.part == "from the node to Service default/kubernetes"
+    assert finding.found == f"the packet dies on wc-w2, output: dropped by this rule: raw: {rule}"
+
+
+def unrouted(document: Document) -> None:
+    own = document["namespaces"][0]
+    own["routes"] = [e for e in own["routes"] if e["destination"] != "default"]
+
+
+def test_without_a_route_out_nothing_leaves() -> None:
+    items = of_senders("wc-w2", on("wc-w2", unrouted))
+
+    assert items["out_of_the_cluster"].outcome is Outcome.SKIP
+    assert "no route to 10.96.0." in lines(items["to_dns"])
+
+
+def deaf(document: Document) -> None:
+    for each in document["namespaces"]:
+        each["listeners"] = []
+
+
+def test_where_no_process_listens_packets_still_arrive() -> None:
+    items = of_senders("wc-w2", *(on(name, deaf) for name in ("wc-cp", "wc-w1", "wc-w2")))
+
+    assert not any(each.findings for each in items.values())
+    assert any("no process listens" in why for why in items["to_services"].unjudged)
+
+
+def test_a_large_cluster_is_followed_from_some_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_paths, "MOST_NODES", 1)
+
+    assert of_senders("wc-cp")["to_dns"].outcome is Outcome.PASS
+    item = of_senders("wc-w1")["to_dns"]
+    assert (item.outcome, "from 32 nodes" in item.reason) == (Outcome.SKIP, True)
+
+
+ANOTHER = "12:34:56:78:9a:bc"
+
+
+def rewritten(document: Document) -> None:
+    """A plugin whose pods send to a MAC that only its own program knows."""
+    for each in document["namespaces"][1:]:
+        gateways = {e.get("gateway") for e in each["routes"]} - {None, ""}
+        each["neighbours"] = [
+            {
+                "index": e["index"],
+                "address": where,
+                "mac": "12:34:56:78:9a:bc",
+                "state": "PERMANENT",
+            }
+            for e in each["links"]
+            if e["name"] == "eth0"
+            for where in gateways
+        ]
+
+
+def test_macs_that_a_program_may_rewrite_are_no_finding() -> None:
+    changes = [on(name, rewritten) for name in ("wc-cp", "wc-w1", "wc-w2")]
+    items = of_senders("wc-w2", *changes)
+
+    assert not items["to_dns"].findings

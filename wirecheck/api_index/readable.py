@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from msgspec import Struct
 from msgspec.structs import asdict, replace
 
-from wirecheck.addresses import IPAddress, IPNetwork, api_address, api_network
+from wirecheck.addresses import IPAddress, IPNetwork, api_address, api_network, is_canonical_ipv4
 from wirecheck.api_index.odd_fields import odd_field
 from wirecheck.api_index.static_pods import with_credible_hashes
 from wirecheck.snapshot.api_objects import ApiObjects, OddField
@@ -84,7 +84,9 @@ class _Reader:
 
     def address(self, text: str, where: str) -> str:
         """The address in its canonical form; empty if the text is not an address."""
-        known = api_address(text) if text else None
+        if not text or is_canonical_ipv4(text):
+            return text
+        known = api_address(text)
         return self._canonical(known, text, where, is_old=str(known) != text)
 
     def range(self, text: str, where: str) -> str:

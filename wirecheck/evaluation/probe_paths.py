@@ -31,6 +31,8 @@ MOST_OF_RUN = 200
 MOST_FOLLOWED_ON = 60
 """Paths of a run of which every further line is named."""
 MOST_LINES = 3
+SHARE = " (with "
+"""How a reason goes on that is about some of the connections."""
 LONGEST = 500
 WORST_FIRST = (Result.DIES, Result.UNDECIDED, Result.REACHES)
 
@@ -102,7 +104,8 @@ def with_path(record: FindingRecord, path: TracedPath) -> FindingRecord:
     """The finding with where its packets end: in what was found if that is known."""
     found, shown = record.found, [_sentence(path)]
     if path.result != "cannot be decided" or path.why.startswith(MISLED):
-        found = found if path.why and path.why in found else f"{found}; {_sentence(path)}"
+        why = path.why.partition(SHARE)[0]
+        found = found if why and why in found else f"{found}; {_sentence(path)}"
         shown = list(filter(None, [path.advice]))
     shown += [f"Behind it the packet would die on {each}" for each in path.further]
     if path.command:
@@ -141,7 +144,7 @@ def _further(hop: Hop) -> str:
 def _record(path: Path, command: str) -> TracedPath:
     hop, share = path.decisive, ""
     if path.share < 1:
-        share = f" (with {path.share:.0%} of connections)"
+        share = f"{SHARE}{path.share:.0%} of connections)"
     why = f"{shortened(path.reason, LONGEST)}{share}"
     if hop is None:
         return TracedPath("cannot be decided", why=why, command=command)

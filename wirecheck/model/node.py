@@ -17,7 +17,9 @@ from wirecheck.catalogue.registry import Threshold
 from wirecheck.dataplane.compare.differences import Kind
 from wirecheck.dataplane.table import ServiceTable
 from wirecheck.model.made_connections import MadeConnections
+from wirecheck.model.pod_classes import PodClasses
 from wirecheck.model.pod_pairs import PodPairs
+from wirecheck.model.sender_paths import SenderPaths
 from wirecheck.network.plugin import CniPlugin
 from wirecheck.node import conditions
 from wirecheck.node.agent_health import AgentHealth
@@ -609,7 +611,17 @@ class Node:
     @cached_property
     def pod_pairs(self) -> PodPairs:
         """The pairs of pods whose packets the node sends or receives, as the trace follows them."""
-        return PodPairs(self.seen, self.routes)
+        return PodPairs(self.seen, self.routes, self.pod_classes)
+
+    @cached_property
+    def sender_paths(self) -> SenderPaths:
+        """Packets of the node and its pods to Services and out of the cluster."""
+        return SenderPaths(self.seen, self.pod_classes)
+
+    @cached_property
+    def pod_classes(self) -> PodClasses:
+        """Its own pods and those of other nodes, as far as it treats them alike."""
+        return PodClasses(self.seen)
 
     def why_restricted(self, connection: Reached) -> str:
         """Return why a failure of the connection proves nothing; empty if it does.

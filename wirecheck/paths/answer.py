@@ -17,6 +17,7 @@ from wirecheck.snapshot.netns import Listener
 
 ANY = ("0.0.0.0", "::")
 STAGE = "socket"
+UNHEARD = "no process listens"
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def _at_socket(there: Journey) -> Journey:
         return there.noted(STAGE, f"a process listens on port {packet.port}")
     if record.listeners_cut:
         return there.doubting(f"whether a process in {where} listens on port {packet.port}")
-    why = f"no process listens on port {packet.port}: the connection is refused"
+    why = f"{UNHEARD} on port {packet.port}: the connection is refused"
     return there.dies(STAGE, why)
 
 
@@ -161,6 +162,13 @@ def takes(listener: Listener, own: str) -> bool:
 
 
 def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
+    sender = start.at.place
+    for each in followed(world, answer_to(start, there)):
+        yield at_sender(each, start.packet, sender)
+
+
+def answer_to(start: Journey, there: Journey) -> Journey:
+    """The beginning of the answer to a packet that has arrived."""
     packet = there.packet
     answer = Segment(
         packet.destination,
@@ -171,7 +179,7 @@ def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
         phase=Phase.ANSWER,
         length=start.packet.length,
     )
-    back = Journey(
+    return Journey(
         Sends(there.at.place),
         answer,
         share=there.share,
@@ -181,12 +189,9 @@ def _answers(world: World, start: Journey, there: Journey) -> Iterator[Journey]:
         learned=there.learned,
         overlooked=there.overlooked,
     )
-    sender = start.at.place
-    for each in followed(world, back):
-        yield _at_sender(each, start.packet, sender)
 
 
-def _at_sender(back: Journey, asked: Segment, sender: Place) -> Journey:
+def at_sender(back: Journey, asked: Segment, sender: Place) -> Journey:
     """The answer has to come to the sender, from the address that was asked."""
     if back.result is not Result.REACHES:
         return back

@@ -26,6 +26,8 @@ from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place, World
 
 VXLAN_PORT = 4789
+LEAVING = "it leaves the node"
+"""How reasons begin of packets that leave what was seen of the cluster."""
 
 
 def left(world: World, journey: Journey, at: Leaves) -> Iterator[Journey]:
@@ -77,9 +79,9 @@ def _linked(journey: Journey, device: Interface) -> Journey:
 def _outside(world: World, journey: Journey, device: Interface, neighbour: IPAddress) -> Journey:
     where = f"by {device.name} to {neighbour} as {journey.packet}"
     if journey.packet.is_answer and _is_beyond(world, journey.packet.destination):
-        left = journey.noted(f"device {device.name}", f"it leaves the node {where}")
+        left = journey.noted(f"device {device.name}", f"{LEAVING} {where}")
         return replace(left, result=Result.REACHES)
-    why = f"it leaves the node {where}; what is beyond is not seen"
+    why = f"{LEAVING} {where}; what is beyond is not seen"
     return journey.undecided(f"device {device.name}", f"{_misled(world, journey)}{why}")
 
 
