@@ -191,7 +191,7 @@ class TestTooClosed:
         assert one.finding.evidence[0].endswith("TCP 5432: deny")
 
     def test_the_node_itself(self) -> None:
-        """Cilium lets the kubelet's probes in, whatever policies say, unless configured otherwise."""
+        """Cilium lets the kubelet's probes in, unless it is configured otherwise."""
 
         def to_policies(api: Json) -> None:
             for each in api["configMaps"]:

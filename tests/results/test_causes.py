@@ -253,3 +253,23 @@ class TestPoliciesWithoutEffect:
         assert len(found) == 4
         hanging = symptoms([red("cni.agent_responds"), cause, *map(red, checks)])
         assert set(hanging.values()) == {("cni.agent_responds", "n1")}
+
+    def test_audit_mode_is_the_cause_of_what_is_open(self):
+        cause = red("policy.audit_mode_off")
+        open_ = (red("policy.denied_traffic"), red("policy.denied_traffic", "n2"))
+        found = symptoms([cause, *open_, self.unenforced("n1")])
+        assert found == dict.fromkeys(
+            [("policy.denied_traffic", "n1"), ("policy.enforced", "")],
+            ("policy.audit_mode_off", "n1"),
+        )
+
+
+def test_a_pod_that_is_closed_gets_no_answers():
+    cause = red("policy.allowed_traffic")
+    found = symptoms([cause, red(UDP), red("dns.pods_resolve_tcp", "n1", "db")])
+    assert found == {(UDP, "n1"): ("policy.allowed_traffic", "n1")}
+
+
+def test_a_device_without_a_program_is_why_its_pod_may_send_everything():
+    items = [red("links.attached"), red("policy.denied_traffic")]
+    assert symptoms(items) == {("policy.denied_traffic", "n1"): ("links.attached", "n1")}

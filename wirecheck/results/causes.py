@@ -107,6 +107,7 @@ RULES = (
         )
         for symptoms, where in COMPARED_POLICIES
     ),
+    Rule("policy.allowed_traffic", OF_ONE_POD, "pod"),
     Rule("policy.audit_mode_off", ("policy.denied_traffic",)),
     Rule("policy.audit_mode_off", ("policy.enforced",), "about"),
     Rule("policy.enforced", ("policy.denied_traffic",), "named"),
