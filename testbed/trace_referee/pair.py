@@ -62,8 +62,10 @@ class Pair:
         for each in self.worlds:
             each.run(_usable(each.placed))
         with ThreadPoolExecutor() as pool:
-            found = [each.documents for each in pool.map(World.visit, self.worlds)]
-        return Seen({**found[0], **found[1]})
+            texts = [*pool.map(World.reported, self.worlds)]
+        # msgspec crashes if threads decode a type for the first time.
+        first, second = (e.seen(text) for e, text in zip(self.worlds, texts, strict=True))
+        return Seen({**first.documents, **second.documents})
 
 
 @contextlib.contextmanager

@@ -80,13 +80,21 @@ class World:
 
     def visit(self) -> Seen:
         """What the node program reports."""
+        return self.seen(self.reported())
+
+    def reported(self) -> bytes:
+        """What the node program prints."""
         dns = DnsPlan(queries={}, pods=[], node=[], addresses=[], rate=1.0, tries=1, timeout=0.1)
         plan = Plan(program="referee", deadline=30.0, window=0.1, dns=dns)
         inside = ["nsenter", "--target", str(self.pid), "--all", "--", "/bin/sh", "-c"]
         done = subprocess.run(
             [*inside, command_line(plan.encoded())], capture_output=True, timeout=120, check=True
         )
-        document = msgspec.json.decode(unframed(done.stdout), type=NodeDocument)
+        return done.stdout
+
+    def seen(self, text: bytes) -> Seen:
+        """The document that was printed."""
+        document = msgspec.json.decode(unframed(text), type=NodeDocument)
         return Seen({self.placed: document})
 
 
