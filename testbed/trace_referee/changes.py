@@ -4,44 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from testbed.referee.dice import Dice
+from testbed.trace_referee import single_changes
 from testbed.trace_referee.pair import MACS, NODES
-from testbed.trace_referee.world import ALONE, NODE_ADDRESS, PODS, PlacedNode, PlacedPod
-
-SERVICE = "10.96.0.50"
-PORTS = (80, 8080, 9090)
-
-
-@dataclass(frozen=True)
-class Site:
-    """The node that is changed, and what its rules can be about."""
-
-    node: PlacedNode = ALONE
-    addresses: tuple[str, ...] = (*(each.address for each in PODS), NODE_ADDRESS, SERVICE)
-    is_pair: bool = False
-    family: int = 4
-
-    @property
-    def pods(self) -> tuple[PlacedPod, ...]:
-        return self.node.pods
-
-    def own(self, pod: PlacedPod) -> str:
-        """The pod's address in the family."""
-        return pod.address if self.family == 4 else pod.address6 or self.addresses[0]
-
-
-ONE = Site()
-
-
-def site_of(node: PlacedNode, family: int) -> Site:
-    """A node of a pair."""
-    pods = [each for other in NODES for each in other.pods if family == 4 or each.address6]
-    nodes = (each.address if family == 4 else each.address6 for each in NODES)
-    every = (*(each.address if family == 4 else each.address6 for each in pods), *nodes)
-    return Site(node, every, is_pair=True, family=family)
-
+from testbed.trace_referee.site import ONE, PORTS, Site, where_in
 
 STATES = ("NEW", "ESTABLISHED", "RELATED,ESTABLISHED", "INVALID", "NEW,ESTABLISHED")
 
@@ -59,12 +26,6 @@ def in_ipv6(command: str) -> str:
     for pattern, word in WORDS_OF_IPV6:
         command = re.sub(pattern, word, command)
     return command
-
-
-def _where(dice: Dice, site: Site) -> str:
-    """A prefix of a command: in a pod's netns, or on the node."""
-    pod = dice.choice(["", *(each.name for each in site.pods)])
-    return f"ip netns exec {pod} " if pod else ""
 
 
 def _match(dice: Dice, site: Site) -> str:
@@ -92,11 +53,13 @@ def _iptables(dice: Dice, site: Site) -> str:
     )  # fmt: skip
     target = "DROP" if table != "filter" else dice.choice(["DROP", "REJECT", "ACCEPT"])
     place = dice.choice(["-A", "-I"])
-    return f"{_where(dice, site)}{tool} -t {table} {place} {chain} {_match(dice, site)} -j {target}"
+    return (
+        f"{where_in(dice, site)}{tool} -t {table} {place} {chain} {_match(dice, site)} -j {target}"
+    )
 
 
 def _policy(dice: Dice, site: Site) -> str:
-    where, chain = _where(dice, site), dice.choice(["INPUT", "FORWARD", "OUTPUT"])
+    where, chain = where_in(dice, site), dice.choice(["INPUT", "FORWARD", "OUTPUT"])
     accept = f"{where}iptables-nft -A {chain} {_match(dice, site)} -j ACCEPT"
     return f"{accept}; {where}iptables-nft -P {chain} DROP"
 
@@ -119,7 +82,9 @@ def _nft(dice: Dice, site: Site) -> str:
     table = f"t{dice.randrange(10_000)}"
     rule = " ".join([*filter(None, words), "counter", verdict])
     chain = f"type filter hook {hook} priority {priority};"
-    return f"{_where(dice, site)}nft 'table {family} {table} {{ chain c {{ {chain} {rule}; }}; }}'"
+    return (
+        f"{where_in(dice, site)}nft 'table {family} {table} {{ chain c {{ {chain} {rule}; }}; }}'"
+    )
 
 
 def _bridge_rule(dice: Dice, site: Site) -> str:
@@ -135,7 +100,7 @@ def _arp_rule(dice: Dice, site: Site) -> str:
     hook = dice.choice(["input", "output"])
     flush = "; ".join(f"ip -n {each.name} neigh flush all" for each in site.pods)
     rule = f"chain c {{ type filter hook {hook} priority 0; policy drop; }};"
-    return f"{_where(dice, site)}nft 'table arp t {{ {rule} }}'; {flush}; ip neigh flush all"
+    return f"{where_in(dice, site)}nft 'table arp t {{ {rule} }}'; {flush}; ip neigh flush all"
 
 
 def _sysctl(dice: Dice, site: Site) -> str:
@@ -233,24 +198,26 @@ def _policies(dice: Dice, site: Site) -> str:
     source, destination = dice.sample(site.addresses[:4], 2)
     direction = dice.choice(["in", "out", "fwd"])
     words = f"src {source} dst {destination} dir {direction} action block"
-    return f"{_where(dice, site)}ip xfrm policy add {words}"
+    return f"{where_in(dice, site)}ip xfrm policy add {words}"
 
 
 def _ttl(dice: Dice, site: Site) -> str:
     chain = dice.choice(["PREROUTING", "OUTPUT", "FORWARD"])
     value = dice.choice([1, 2, 64])
-    rule = f"{_where(dice, site)}iptables-nft -t mangle -A {chain}"
+    rule = f"{where_in(dice, site)}iptables-nft -t mangle -A {chain}"
     return f"{rule} {_match(dice, site)} -j TTL --ttl-set {value}"
 
 
 def _untracked(dice: Dice, site: Site) -> str:
     chain = dice.choice(["PREROUTING", "OUTPUT"])
     return (
-        f"{_where(dice, site)}iptables-nft -t raw -A {chain} {_match(dice, site)} -j CT --notrack"
+        f"{where_in(dice, site)}iptables-nft -t raw -A {chain} {_match(dice, site)} -j CT --notrack"
     )
 
 
 KINDS: dict[str, Callable[[Dice, Site], str]] = {
+    **single_changes.OF_IPV4,
+    **single_changes.OF_BOTH,
     "iptables": _iptables,
     "policy of iptables": _policy,
     "nft": _nft,
@@ -273,7 +240,7 @@ OF_PAIR = {
     "translation": _translation,
 }
 """Between two nodes."""
-OF_IPV4 = frozenset({"nft arp", "sysctl", "neighbour", "tunnel"})
+OF_IPV4 = frozenset({"nft arp", "sysctl", "neighbour", "tunnel", *single_changes.OF_IPV4})
 """Changes that only concern IPv4."""
 WORDS_OF_IPV6 = (
     (r"iptables-", "ip6tables-"),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import click
 
 from testbed.trace_referee.duel import TAKEN, UNDECIDED, Outcome
+from testbed.trace_referee.matches import Matches
 from testbed.trace_referee.played import Played, played
 from testbed.trace_referee.stages import Deciding
 
@@ -74,6 +75,7 @@ class Tally:
     results: Counter[str] = field(default_factory=Counter)
     open_for: Counter[str] = field(default_factory=Counter)
     deciding: Deciding = field(default_factory=Deciding)
+    matches: Matches = field(default_factory=Matches)
     wrong: int = 0
 
     @property
@@ -84,6 +86,7 @@ class Tally:
         """Count a world."""
         self.worlds += 1
         self.deciding.add(world.kinds, [e for e in world.found if TAKEN not in e.reason])
+        self.matches.add(world.commands, world.found)
         for each in world.found:
             self.results["made" if each.is_made else "not made"] += 1
             self.results[each.result] += 1
@@ -102,6 +105,7 @@ class Tally:
         for why, count in self.open_for.most_common(8):
             yield f"  {count} undecided: {why}"
         yield from self.deciding.lines()
+        yield from self.matches.lines()
 
 
 def _show(world: Played) -> None:

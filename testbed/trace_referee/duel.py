@@ -46,7 +46,7 @@ class Outcome:
     is_elsewhere: bool = False
     """Whether the packet arrives as another one, or at another socket, than the trace says."""
     lines: tuple[str, ...] = ()
-    """Every line on its way, with the stage."""
+    """Every line on its way, and what it does, with the netns and the stage."""
 
     @property
     def has_account(self) -> bool:
@@ -80,7 +80,7 @@ def _settled(sockets: Exchange, sent: Packet, view: TraceView, limit: float) -> 
     is_counted = is_captured = False
     if where and hop and path and before is not None:
         after = counted_in(where, line, sent.family)
-        is_counted = has_account(hop.stage, line, before, after) or _is_silent(sockets, where, hop)
+        is_counted = has_account(hop.stage, line, before, after) or _is_silent(sockets, path)
         is_captured = _is_captured(every, sent, path, observed)
     return Outcome(
         f"{sent.netns.label} of {sent.netns.node}",
@@ -98,11 +98,18 @@ def _settled(sockets: Exchange, sent: Packet, view: TraceView, limit: float) -> 
     )
 
 
-def _is_silent(sockets: Exchange, where: Netns, hop: HopView) -> bool:
-    """Whether the netns asked for a neighbour, and nobody answered."""
-    if not hop.stage.startswith("neighbour"):
+def _is_silent(sockets: Exchange, path: PathView) -> bool:
+    """Whether the netns asked for a neighbour, and nobody answered.
+
+    What lets no frame pass a bridge stops the question first.
+    """
+    hops = (path.back or path.there).hops
+    is_bridged = hops[-1].stage.startswith(("bridge", "veth pair"))
+    asked = [each for each in hops if each.stage.startswith("neighbour")][-1:]
+    if not asked or not (is_bridged or asked[0] is hops[-1]):
         return False
-    return any(each.is_silent for each in sockets.neighbours[where].entries())
+    where = _netns_of(sockets.every, asked[0])
+    return where is not None and any(e.is_silent for e in sockets.neighbours[where].entries())
 
 
 def _is_captured(every: Sequence[Netns], sent: Packet, path: PathView, observed: Observed) -> bool:
@@ -156,7 +163,9 @@ def _lines(path: PathView | None) -> tuple[str, ...]:
     if path is None:
         return ()
     hops = [*path.there.hops, *(path.back.hops if path.back else [])]
-    return tuple(f"{each.stage}: {line}" for each in hops for line in each.lines or [each.text])
+    return tuple(
+        f"{each.netns}, {each.stage}: {line}" for each in hops for line in (each.text, *each.lines)
+    )
 
 
 def _at(hop: HopView | None) -> str:

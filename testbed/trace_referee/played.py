@@ -8,15 +8,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from testbed.referee.dice import Dice
-from testbed.trace_referee.changes import PORTS, SERVICE, change, site_of
+from testbed.trace_referee.changes import change
 from testbed.trace_referee.duel import Outcome, compared
 from testbed.trace_referee.exchange import Packet, exchange
 from testbed.trace_referee.namespaces import Netns, opened
 from testbed.trace_referee.neighbour_table import hasten
 from testbed.trace_referee.pair import JOINED, NODES, Pair, running_pair
+from testbed.trace_referee.site import PORTS, SERVICE, site_of
 from testbed.trace_referee.world import NODE_ADDRESS, PODS, World, running
 
-MOST_CHANGES, MOST_CHANGES_OF_TWO = 3, 6
+MOST_CHANGES, MOST_CHANGES_OF_TWO = 3, 10
+LARGE = 1_350
+"""Bytes of a datagram that fits into what a tunnel leaves of 1,500."""
 SERVICE_RULES = (
     f"iptables-nft -t nat -A PREROUTING -d {SERVICE} -p tcp --dport 80 "
     f"-j DNAT --to-destination {PODS[1].address}:8080",
@@ -86,13 +89,13 @@ def _target(to: tuple[str, str, int]) -> tuple[str, int, str]:
 
 def _packets_of_two(every: Sequence[Netns], family: int) -> list[Packet]:
     senders = {each.name for node in NODES for each in node.pods if family == 4 or each.address6}
-    ports = [("tcp", 8080), ("tcp", 9090), ("udp", 8080)]
+    ports = [("tcp", 8080, 1), ("tcp", 9090, 1), ("udp", 8080, 1), ("udp", 8080, LARGE)]
     return [
-        Packet(netns, where, port, protocol)
+        Packet(netns, where, port, protocol, size)
         for netns in every
         if not netns.pod or netns.pod in senders
         for where in site_of(NODES[0], family).addresses
-        for protocol, port in ports
+        for protocol, port, size in ports
     ]
 
 

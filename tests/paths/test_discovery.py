@@ -144,3 +144,19 @@ def test_conditions_on_icmp_types(condition: str, number: int, matches: bool | N
     packet = Segment(where, where, DISCOVERY, number)
 
     assert source_port_matches(condition, packet) is matches
+
+
+@pytest.mark.parametrize(("selector", "result"), [("source", "reaches"), ("destination", "dies")])
+def test_a_pod_is_routed_before_its_source_is_chosen(traced, selector: str, result: str) -> None:
+    where = "fd00:244:0:1::8" if selector == "source" else CHECKOUT
+
+    def change(document: Document) -> None:
+        in_ipv6(document)
+        for each in document["namespaces"][1:]:
+            if any(e["address"] == "fd00:244:0:1::8" for e in each["addresses"]):
+                rule = {"family": 6, "priority": 5, "table": 0, "action": "blackhole"}
+                each["rules"] = [{**rule, selector: f"{where}/128"}, *each["rules"]]
+
+    view = traced(WEB, CHECKOUT, complete, on("wc-w2", change), of="dual-stack", port="8080")
+
+    assert view.result == result, view.reason

@@ -290,6 +290,111 @@ def test_a_port_that_gets_no_flooded_frames(traced, is_known: bool) -> None:
         assert dies(view)[1].startswith("bridge cni0")
 
 
+@pytest.mark.parametrize(
+    ("flags", "result"), [([], "cannot be decided"), (["master", "sticky"], "dies")]
+)
+def test_an_entry_of_the_bridge_for_another_port(traced, flags: list[str], result: str) -> None:
+    """The kernel moves an entry to where frames from the MAC come in, unless it is sticky."""
+
+    def change(document: Document) -> None:
+        own = document["namespaces"][0]
+        entry = next(e for e in own["fdb"] if e["mac"] == "a6:69:ed:cc:5f:a2")
+        ports = [e["index"] for e in own["links"] if e.get("port_kind") == "bridge"]
+        entry["index"] = next(each for each in ports if each != entry["index"])
+        entry |= {"flags": flags, "state": "static"}
+
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", change))
+
+    assert view.result == result
+    assert ("moves there" in view.reason) is (result != "dies")
+    if result == "dies":
+        assert dies(view)[:2] == ("wc-w1", "veth pair")
+
+
+@pytest.mark.parametrize(
+    ("value", "result"), [("0", "dies"), ("1", "reaches"), (None, "cannot be decided")]
+)
+def test_packets_to_a_loopback_address(traced, value: str | None, result: str) -> None:
+    rule = with_rules(
+        "-A PREROUTING -d 10.244.1.9/32 -p tcp -j DNAT --to-destination 127.0.0.1:8080", table="nat"
+    )
+
+    def change(document: Document) -> None:
+        document["namespaces"][0]["listeners"] = [{"address": "127.0.0.1", "port": 8080}]
+        if value is not None:
+            document["files"][CONF.format("all", "route_localnet")] = "0"
+            document["files"][CONF.format("cni0", "route_localnet")] = value
+
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", rule), on("wc-w2", change))
+
+    assert view.result == result, view.reason
+    if result != "reaches":
+        assert "route_localnet" in view.reason
+
+
+@pytest.mark.parametrize(
+    ("chain", "source", "arrives"),
+    [
+        ("PREROUTING", WEB, "tcp 10.244.2.8 > 10.244.2.1:8080"),
+        ("OUTPUT", "node/wc-w2", "tcp 10.244.2.0 > 127.0.0.1:8080"),
+    ],
+)
+def test_what_is_redirected_comes_to_the_device_that_took_it_in(
+    traced, chain: str, source: str, arrives: str
+) -> None:
+    rule = with_rules(f"-A {chain} -d 10.244.1.9/32 -p tcp -j REDIRECT", table="nat")
+    view = traced(source, FAR_GATEWAY, complete, on("wc-w2", rule))
+
+    assert view.paths[0].there.arrives_as == arrives
+    assert view.result == "reaches", view.reason
+
+
+def test_a_device_without_an_address_takes_nothing_that_is_redirected(traced) -> None:
+    def change(document: Document) -> None:
+        own = document["namespaces"][0]
+        cni0 = next(e["index"] for e in own["links"] if e["name"] == "cni0")
+        own["addresses"] = [
+            each for each in own["addresses"] if each["index"] != cni0 or ":" in each["address"]
+        ]
+
+    rule = with_rules("-A PREROUTING -d 10.244.1.9/32 -p tcp -j REDIRECT", table="nat")
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", rule), on("wc-w2", change))
+
+    assert dies(view)[1] == "prerouting"
+
+
+@pytest.mark.parametrize(
+    ("rule", "result"),
+    [
+        ("-A PREROUTING -s 10.244.2.8/32 -j CT --zone 7", "cannot be decided"),
+        ("-A PREROUTING -s 10.244.2.8/32 -j CT --zone-orig 7", "cannot be decided"),
+        ("-A PREROUTING -s 10.244.2.99/32 -j CT --zone 7", "reaches"),
+    ],
+)
+def test_a_conntrack_zone_of_its_own(traced, rule: str, result: str) -> None:
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w2", with_rules(rule, table="raw")))
+
+    assert view.result == result, view.reason
+    assert ("zone" in view.reason) is (result != "reaches")
+
+
+@pytest.mark.parametrize(("protocol", "result"), [("tcp", "dies"), ("udp", "cannot be decided")])
+def test_a_rule_for_the_source_that_the_kernel_chooses(traced, protocol: str, result: str) -> None:
+    """A connection is routed again by its source; so are datagrams of a connected socket."""
+
+    def change(document: Document) -> None:
+        own = document["namespaces"][0]
+        rule = {"family": 4, "priority": 5, "table": 0, "source": "10.244.2.0/24"}
+        rule |= {"action": "blackhole"}
+        own["rules"] = [rule, *own["rules"]]
+
+    view = traced(
+        "node/wc-w2", FAR_GATEWAY, complete, on("wc-w2", change), protocol=protocol, port="8080"
+    )
+
+    assert view.result == result, view.reason
+
+
 def test_masquerading_takes_the_address_in_the_network_of_the_next_hop(traced) -> None:
     def change(document: Document) -> None:
         own = document["namespaces"][0]

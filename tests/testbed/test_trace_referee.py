@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import pytest
 
 from testbed.referee.dice import Dice
 from testbed.trace_referee.accounts import counted, has_account
-from testbed.trace_referee.changes import KINDS, OF_IPV4, OF_PAIR, change, in_ipv6, site_of
+from testbed.trace_referee.changes import KINDS, OF_IPV4, OF_PAIR, change, in_ipv6
 from testbed.trace_referee.duel import Outcome
+from testbed.trace_referee.matches import KINDS as KINDS_OF_MATCHES
+from testbed.trace_referee.matches import Matches
 from testbed.trace_referee.namespaces import Netns
 from testbed.trace_referee.pair import NODES
+from testbed.trace_referee.site import site_of
 from testbed.trace_referee.stages import Deciding
 from testbed.trace_referee.taps import IPV4, Sighting, came_into, has_ended_in, phase_of
 
@@ -183,3 +189,28 @@ def _datagram(source: int, target: int, payload: bytes = b"") -> bytes:
 )
 def test_packets_of_a_connection_also_inside_of_a_tunnel(frame: bytes, phase: str | None) -> None:
     assert phase_of(frame, IPV4, 40_001) == phase
+
+
+def test_the_table_of_kinds_of_matches() -> None:
+    table = Matches()
+    rule = "pod world/a, input: filter: -A INPUT -j DROP"
+    dying = replace(_ended("dies"), lines=("pod world/a, input: dropped by this rule", rule))
+    translated = "the node, prerouting: nat: -A PREROUTING -j DNAT --to-destination 10.244.0.3"
+    passing = replace(_ended("reaches"), lines=(translated,))
+    table.add(["ip netns exec a iptables-nft -A INPUT -j DROP"], [dying, passing])
+    table.add([], [])
+
+    rows = {each[:22].strip(): each[22:].split() for each in table.lines()}
+    assert rows["iptables, filter"] == ["1", "50%", "1", "1"]
+    assert rows["rules in a pod"] == ["1", "50%", "1", "1"]
+    assert rows["DNAT"] == ["0", "0%", "1", "0"]
+    assert rows["MTU"] == ["0", "0%", "0", "0"]
+
+
+def test_every_kind_of_match_is_made_by_some_change() -> None:
+    sites = [site_of(node, 4) for node in NODES]
+    commands = [change(Dice(seed), sites[seed % 2])[1] for seed in range(2_000)]
+
+    missing = [name for name, (made, _) in KINDS_OF_MATCHES.items()
+               if not any(re.search(made, each) for each in commands)]  # fmt: skip
+    assert missing == []

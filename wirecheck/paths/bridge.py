@@ -77,6 +77,9 @@ def _to_port(journey: Journey, at: Switched) -> Iterator[Journey]:
         else:
             yield journey.dies(stage, f"no port leads to {at.mac}", *line)
         return
+    if line and (why := _may_move(place, bridge, at.mac, out)):
+        yield journey.undecided(stage, why, *line)
+        return
     journey = _between(_flooded(journey, place, out, stage, line), place, port, out, stage)
     journey = _past_rules(journey, port, out)
     if is_over(journey):
@@ -134,11 +137,31 @@ def _port_of(place: Place, bridge: Interface, mac: str) -> tuple[Interface | Non
         if each.mac == mac and each.index in ports and each.state != "permanent":
             line = f"{mac} dev {ports[each.index].name} master {bridge.name} {each.state}".rstrip()
             return ports[each.index], (line,)
-    for port in ports.values():
-        peer = place.peer_of(port)
-        if peer is not None and peer[1].link.mac == mac:
+    for port, peer in _peers(place, bridge):
+        if peer.link.mac == mac:
             return port, ()
     return next((port for port in ports.values() if is_wire(place, port)), None), ()
+
+
+def _may_move(place: Place, bridge: Interface, mac: str, out: Interface) -> str:
+    """Why the entry for a MAC may have moved; empty if it leads to who has the MAC, or stays.
+
+    Without `sticky` it moves when a frame from the MAC comes in elsewhere (br_fdb_update).
+    """
+    owner = next((port for port, peer in _peers(place, bridge) if peer.link.mac == mac), None)
+    if owner is None or owner.index == out.index:
+        return ""
+    entries = (e for e in place.netns.record.fdb if e.mac == mac and e.index == out.index)
+    if any("sticky" in each.flags for each in entries):
+        return ""
+    return f"{mac} is behind {owner.name}: the entry moves there once that sends a frame"
+
+
+def _peers(place: Place, bridge: Interface) -> Iterator[tuple[Interface, Interface]]:
+    """The ports of a bridge with the other ends of their pairs."""
+    for port in place.ports_of(bridge):
+        if (peer := place.peer_of(port)) is not None:
+            yield port, peer[1]
 
 
 def _flooded(

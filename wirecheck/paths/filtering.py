@@ -43,6 +43,8 @@ class Passed:
     masqueraded: bool = False
     """The source becomes an address of the device by which it leaves."""
     untracked: bool = False
+    zoned: str = ""
+    """The rule that sets its conntrack zone: whether that sees both directions is not followed."""
 
     @property
     def is_over(self) -> bool:
@@ -78,10 +80,20 @@ def _through_tied(
             if way.is_over or not _meets(stage, situation, way):
                 new.append(way)
                 continue
-            here = replace(situation, packet=way.packet, state=_state(stage, situation, way))
+            here = replace(
+                situation,
+                packet=way.packet,
+                state=_state(stage, situation, way),
+                is_translated=situation.is_translated or _is_moved(way.packet, situation.packet),
+            )
             new += [_after(way, each) for each in _through_stage(stage, here)]
         ways = tuple(new)
     yield from ways
+
+
+def _is_moved(after: Segment, before: Segment) -> bool:
+    """Whether an earlier chain of the hook has changed the destination."""
+    return (after.destination, after.port) != (before.destination, before.port)
 
 
 def _state(stage: Stage, situation: Situation, way: Passed) -> str:
@@ -126,6 +138,7 @@ def _after(before: Passed, new: Passed) -> Passed:
         translated=before.translated or new.translated,
         masqueraded=before.masqueraded or new.masqueraded,
         untracked=before.untracked or new.untracked,
+        zoned=before.zoned or new.zoned,
     )
 
 
@@ -152,7 +165,10 @@ def _through_stage(stage: Stage, situation: Situation) -> tuple[Passed, ...]:
     if question.unknown:
         found = found[:1]
     ttl, by = question.ttl, question.ttl_by
-    return tuple(replace(each, packet=replace(each.packet, ttl=ttl, ttl_by=by)) for each in found)
+    return tuple(
+        replace(each, packet=replace(each.packet, ttl=ttl, ttl_by=by), zoned=question.zoned)
+        for each in found
+    )
 
 
 def _fate(way: Passed) -> tuple[object, ...]:

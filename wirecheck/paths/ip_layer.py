@@ -22,6 +22,7 @@ from wirecheck.paths.routed import (
     ROUTING,
     connected,
     device_of,
+    first_routed,
     routed,
     routed_by_destination,
     with_source,
@@ -43,7 +44,7 @@ def sent(journey: Journey, at: Sends) -> Iterator[Journey]:
 
 
 def _sent(journey: Journey, place: Place) -> Iterator[Journey]:
-    for first, towards in routed(journey, Origin()):
+    for first, towards in first_routed(journey, place):
         each, decision = connected(journey, with_source(first, place, towards), towards)
         if is_over(each):
             yield each

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from wirecheck.addresses import IPAddress
+from wirecheck.addresses import IPAddress, address
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.iptables.base_chains import INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.node.netns import Interface
@@ -13,7 +13,7 @@ from wirecheck.node.rule_selectors import Origin
 from wirecheck.parse.errors import ParseError
 from wirecheck.paths.filtering import Passed, through
 from wirecheck.paths.journey import Journey, Result, Translation
-from wirecheck.paths.packet import Segment
+from wirecheck.paths.packet import UNSPECIFIED, Segment
 from wirecheck.paths.place import Place
 from wirecheck.paths.question import Situation
 from wirecheck.paths.route import source_on
@@ -83,6 +83,7 @@ def _situation(journey: Journey, hook: str, iif: str, oif: str) -> Situation:
         or (iif != "lo" and journey.tracking not in journey.taken),
         sets=place.hooks.sets,
         overlooked=overlooked_rules(journey, hook),
+        redirected_to=_redirected_to(place, packet, iif) if hook == PREROUTING else "",
         is_back=_is_back(place, packet, iif),
     )
 
@@ -105,6 +106,20 @@ def overlooked_rules(journey: Journey, stage: str) -> frozenset[str]:
     here = (place.node, place.name, stage)
     return frozenset(line for *where, lines in journey.overlooked for line in lines
                      if tuple(where) == here)  # fmt: skip
+
+
+def _redirected_to(place: Place, packet: Segment, iif: str) -> str:
+    """The first address of the device; without one the kernel drops what is to be redirected."""
+    index = next((each.index for each in place.links.values() if each.name == iif), None)
+    own = (
+        each.address
+        for each in place.netns.record.addresses
+        if each.index == index
+        and address(each.address).version == packet.family
+        and (packet.family == 4 or each.scope == "global")
+        and "secondary" not in each.flags
+    )
+    return next(own, str(UNSPECIFIED[packet.family]))
 
 
 def _is_back(place: Place, packet: Segment, iif: str) -> bool | None:
@@ -133,7 +148,12 @@ def _onward(
         return journey.undecided(hook, doubt, *way.lines)
     if way.refused:
         return journey.dies(hook, f"{way.refused} by this rule", *way.lines[-1:])
+    if way.zoned:
+        journey = journey.doubting(f"whether its conntrack zone sees both directions: {way.zoned}")
     packet = way.packet
+    if packet.destination.is_unspecified:
+        why = "the device by which it came in has no address that it could be redirected to"
+        return journey.dies(hook, why, *way.lines[-1:])
     if way.masqueraded:
         if source is None:
             return journey.undecided(hook, "the masqueraded source is not known", *way.lines)

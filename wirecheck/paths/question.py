@@ -15,13 +15,15 @@ from wirecheck.addresses import IPAddress, network
 from wirecheck.dataplane.rules.chains import concerns_destination
 from wirecheck.dataplane.rules.engine import Flows, OfPacket
 from wirecheck.dataplane.rules.flows import split_by_mark
-from wirecheck.dataplane.rules.steps import IN, OUT, Packet, SourceTest, Step
+from wirecheck.dataplane.rules.steps import HERE, IN, OUT, Dnat, Packet, SourceTest, Step
+from wirecheck.dataplane.table import Backend
 from wirecheck.paths.ip_sets import NO_SETS, IpSets
 from wirecheck.paths.later_packets import REVERSE_PATH, answer_matches, source_port_matches
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.states import asks_for_connection, state_matches
 
 SETS_TTL = re.compile(r"(?:--(?:ttl|hl)-set|(?:ttl|hoplimit) set) (\d{1,3})")
+SETS_ZONE = re.compile(r"--zone(?:-orig|-reply)? |ct (?:original |reply )?zone set ")
 TRACKED_STATES = ("ESTABLISHED", "established")
 
 
@@ -52,6 +54,8 @@ class Situation:
     """The ipsets of the netns."""
     overlooked: frozenset[str] = frozenset()
     """Rules that are followed as if they were not there."""
+    redirected_to: str = ""
+    """The address that REDIRECT gives in place of 127.0.0.1: of the device that took it in."""
     is_back: bool | None = None
     """Whether the route to the source leaves by the device by which the packet came in."""
 
@@ -78,10 +82,18 @@ class Followed(OfPacket):
         self.unknown: list[str] = []
         """The rules of which it is not known whether they match."""
         self.ttl, self.ttl_by = situation.packet.ttl, situation.packet.ttl_by
+        self.zoned = ""
+        """A rule that puts the connection into another zone than those without one."""
         self.unknown_ttl = ""
         """A rule of which it is not known whether it changes the TTL."""
         self._situation = situation
         self._is_mark_known = True
+
+    def destination_of(self, action: Dnat) -> Backend:
+        """The destination of a translated packet (nf_nat_redirect_ipv4)."""
+        if action.address == HERE and self._situation.redirected_to:
+            return Backend(self._situation.redirected_to, action.port or self.packet.port)
+        return super().destination_of(action)
 
     def _may_match(self, step: Step) -> bool:
         return concerns_destination(self.packet, step) and self._state(step) is not False
@@ -145,7 +157,9 @@ class Followed(OfPacket):
         )
 
     def _note_ttl(self, step: Step, flows: Flows, *, is_sure: bool) -> None:
-        """A rule that sets the TTL has no other effect: the packet may end at the next router."""
+        """A rule that sets the TTL or a zone has no other effect on the packet's way here."""
+        if SETS_ZONE.search(step.text):
+            self.zoned = step.text
         found = SETS_TTL.search(step.text)
         matched, others = split_by_mark(step, flows, is_sure=True) if found else ([], flows)
         if not matched or found is None:

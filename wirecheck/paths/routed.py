@@ -12,6 +12,7 @@ from wirecheck.paths.netfilter import is_over
 from wirecheck.paths.packet import UNSPECIFIED
 from wirecheck.paths.place import Place
 from wirecheck.paths.route import Decision, decisions, source_on
+from wirecheck.paths.source_check import SourceCheck, loopback_check
 
 ROUTING = "routing"
 
@@ -28,9 +29,19 @@ def routed(journey: Journey, origin: Origin) -> Iterator[tuple[Journey, Decision
             yield on.undecided(ROUTING, each.unknown, *each.lines), each
         elif each.refused:
             yield on.dies(ROUTING, each.refused, *each.lines), each
+        elif origin.interface == "lo" and (check := _sent_check(journey, each)):
+            ended = on.undecided if check.unknown else on.dies
+            yield ended(ROUTING, check.unknown or check.refused, *each.lines), each
         else:
             where = "to this netns itself" if each.is_local else _way(each)
             yield on.noted(ROUTING, where, *each.lines), each
+
+
+def _sent_check(journey: Journey, decision: Decision) -> SourceCheck | None:
+    """Why what is sent from 127.0.0.0/8 does not leave by the device; None if it does."""
+    if decision.device is None or not journey.packet.source.is_loopback:
+        return None
+    return loopback_check(journey.at.place, journey.packet, decision.device)
 
 
 def routed_by_destination(journey: Journey) -> Iterator[tuple[Journey, Decision]]:
@@ -39,6 +50,24 @@ def routed_by_destination(journey: Journey) -> Iterator[tuple[Journey, Decision]
     plain = replace(packet, source=UNSPECIFIED[packet.family], mark=0)
     for each, decision in routed(replace(journey, packet=plain), Origin()):
         yield replace(each, packet=packet), decision
+
+
+def first_routed(journey: Journey, place: Place) -> Iterator[tuple[Journey, Decision]]:
+    """The routes of what a socket sends.
+
+    In IPv6 a socket without an address of its own is routed before its source is chosen, and again
+    only if that finds nothing (ip6_dst_lookup_tail). Sockets of pods have none.
+    """
+    packet = journey.packet
+    has_none = not (place.is_host or packet.is_answer or journey.carried)
+    if packet.family == 6 and has_none:
+        plain = replace(journey, packet=replace(packet, source=UNSPECIFIED[6]))
+        found = [*routed(plain, Origin())]
+        if not any(is_over(each) for each, _ in found):
+            for each, decision in found:
+                yield replace(each, packet=packet), decision
+            return
+    yield from routed(journey, Origin())
 
 
 def connected(before: Journey, journey: Journey, decision: Decision) -> tuple[Journey, Decision]:

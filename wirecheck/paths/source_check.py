@@ -13,7 +13,7 @@ from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place
 
 STRICT, LOOSE = 1, 2
-SWITCHES = frozenset({"accept_local", "arp_filter", "proxy_arp"})
+SWITCHES = frozenset({"accept_local", "arp_filter", "proxy_arp", "route_localnet"})
 """Settings that are on if they are on for the device or for all (IN_DEV_ORCONF)."""
 
 
@@ -46,6 +46,8 @@ def source_check(place: Place, packet: Segment, device: Interface) -> SourceChec
     source = packet.source
     if source.version != 4 or "LOOPBACK" in device.link.flags:
         return SourceCheck()
+    if found := loopback_check(place, packet, device):
+        return found
     if place.has(source):
         accepts = device_setting(place, "accept_local", device)
         if accepts is None:
@@ -53,6 +55,23 @@ def source_check(place: Place, packet: Segment, device: Interface) -> SourceChec
         why = f"its source {source} is an address of this netns (accept_local is 0)"
         return SourceCheck(refused="" if accepts else why)
     return _reverse_path(place, packet, device)
+
+
+def loopback_check(place: Place, packet: Segment, device: Interface) -> SourceCheck | None:
+    """Whether the device may receive or send packets of 127.0.0.0/8; None if it is none of them.
+
+    Source: ip_route_input_slow and __mkroute_output (net/ipv4/route.c).
+    """
+    ends = [each for each in (packet.source, packet.destination) if each.is_loopback]
+    if packet.family != 4 or not ends or "LOOPBACK" in device.link.flags:
+        return None
+    name = f"net/ipv4/conf/{device.name}/route_localnet"
+    value = device_setting(place, "route_localnet", device)
+    if value is None:
+        return SourceCheck(unknown=f"sysctl {name} was not read")
+    if value:
+        return None
+    return SourceCheck(refused=f"packets of {ends[0]} do not pass {device.name} ({name} = 0)")
 
 
 def _reverse_path(place: Place, packet: Segment, device: Interface) -> SourceCheck:

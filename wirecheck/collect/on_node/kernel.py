@@ -23,6 +23,7 @@ SYSCTLS = (
     "net/ipv4/conf/all/arp_ignore",
     "net/ipv4/conf/all/forwarding",
     "net/ipv4/conf/all/proxy_arp",
+    "net/ipv4/conf/all/route_localnet",
     "net/ipv4/conf/all/rp_filter",
     "net/ipv4/conf/default/forwarding",
     "net/ipv4/conf/default/rp_filter",
@@ -68,6 +69,7 @@ PER_INTERFACE = (
     "net/ipv4/conf/%s/arp_ignore",
     "net/ipv4/conf/%s/forwarding",
     "net/ipv4/conf/%s/proxy_arp",
+    "net/ipv4/conf/%s/route_localnet",
     "net/ipv4/conf/%s/rp_filter",
     "net/ipv6/conf/%s/forwarding",
 )
