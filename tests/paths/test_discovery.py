@@ -92,6 +92,7 @@ def test_rules_in_the_pod_that_is_asked(traced, rules: tuple[str, ...], result: 
         ("-A INPUT -p ipv6-icmp -j DROP", "filter", "reaches"),
         ("-A PREROUTING -j HL --hl-set 64", "mangle", "dies"),
         ("-A PREROUTING -p tcp -j HL --hl-set 64", "mangle", "reaches"),
+        ("-A OUTPUT -p ipv6-icmp -j MARK --set-xmark 0x7/0xffffffff", "mangle", "reaches"),
     ],
 )
 def test_rules_of_the_node_for_bridged_packets(traced, rule: str, table: str, result: str) -> None:

@@ -753,3 +753,35 @@ def test_every_backend_meets_the_later_tables_of_a_hook(traced) -> None:
     assert [(each.result, each.decisive.lines[-1:]) for each in view.paths] == [
         ("dies", [f"filter: {rule}"])
     ] * 2
+
+
+@pytest.mark.parametrize(("chain", "table", "result"), [
+    ("PREROUTING", "mangle", "dies"),
+    ("OUTPUT", "mangle", "reaches"),
+])  # fmt: skip
+def test_a_mark_of_the_outer_packet_stays_on_the_inner_one(
+    traced, chain: str, table: str, result: str
+) -> None:
+    """The mark is set on what comes in by the tunnel's port; a routing rule asks for it."""
+    mark = f"-A {chain} -p udp -m udp --dport 8472 -j MARK --set-xmark 0x77/0xffffffff"
+
+    def change(document: Document) -> None:
+        with_rules(mark, table=table)(document)
+        own = document["namespaces"][0]
+        rule = {"family": 4, "priority": 5, "table": 0, "mark": "0x77", "action": "blackhole"}
+        own["rules"] = [*own["rules"][:1], rule, *own["rules"][1:]]
+
+    view = traced(WEB, FAR_GATEWAY, complete, on("wc-w1", change), one_way=True)
+
+    assert view.result == result, view.reason
+
+
+@pytest.mark.parametrize(("kind", "result"), [("veth", "dies"), ("", "cannot be decided")])
+def test_the_receiving_node_has_a_smaller_mtu(traced, kind: str, result: str) -> None:
+    small = host(changed("links", {"name": "eth0"}, mtu=1000, kind=kind))
+    view = traced(
+        WEB, FAR_GATEWAY, complete, on("wc-w1", small), protocol="udp", port="8080", size=1200
+    )
+
+    assert view.result == result, view.reason
+    assert "MTU of eth0" in view.reason

@@ -19,7 +19,7 @@ from wirecheck.paths.journey import (
     Sends,
     Switched,
 )
-from wirecheck.paths.mtu import VXLAN, received_by, sent_by
+from wirecheck.paths.mtu import VXLAN, received_by, received_from_wire, sent_by
 from wirecheck.paths.neighbours import is_wire, resolved
 from wirecheck.paths.netfilter import is_over
 from wirecheck.paths.packet import Segment
@@ -131,6 +131,8 @@ def _crossed(
     journey = received_by(journey, other)
     if is_over(journey):
         return journey
+    if there.key != came.place.key:
+        journey = _unmarked(journey)
     bridge = there.netns.master_of(other)
     if bridge is not None and bridge.is_bridge:
         return replace(journey, at=Switched(there, bridge, other, mac, neighbour))
@@ -149,6 +151,11 @@ def _to_another(journey: Journey, there: Place, other: Interface, mac: str) -> J
         return journey.undecided("veth pair", f"the MAC of {other.name} was not read")
     why = f"the frame is for {mac}, and {other.name} of {there.name} has {other.link.mac}"
     return journey.dies("veth pair", why, *_last_lines(journey))
+
+
+def _unmarked(journey: Journey) -> Journey:
+    """The packet in another netns: it loses its mark (skb_scrub_packet)."""
+    return replace(journey, packet=replace(journey.packet, mark=0))
 
 
 def _last_lines(journey: Journey) -> tuple[str, ...]:
@@ -173,6 +180,9 @@ def _on_wire(world: World, journey: Journey, at: Frame) -> Journey:
         return journey.dies("wire", why, *_last_lines(journey))
     if not receiver.is_up:
         return journey.dies("wire", f"{receiver.name} of {name} is down")
+    journey = received_from_wire(_unmarked(journey), receiver)
+    if is_over(journey):
+        return journey
     return journey.to(Arrives(host, receiver), "wire", f"to {receiver.name} of {name}")
 
 
@@ -201,6 +211,7 @@ def _tunnelled(journey: Journey, at: Frame) -> Journey:
         to,
         "udp",
         link.vxlan_port or VXLAN_PORT,
+        mark=journey.packet.mark,
         length=length + VXLAN[to.version] if length else 0,
     )
     inside = Carried(journey.packet, at.mac, link.vxlan_id)
@@ -230,4 +241,6 @@ def unwrapped(journey: Journey, place: Place) -> Journey:
         why = f"the frame is for {inside.mac}, and {device.name} has {device.link.mac}"
         return journey.dies("tunnel", why)
     on = journey.to(Arrives(place, device), "tunnel", f"unwrapped by {device.name}")
-    return replace(on, packet=inside.packet, carried=journey.carried[:-1])
+    # The mark stays on both ways: the netns is the same.
+    inner = replace(inside.packet, mark=journey.packet.mark)
+    return replace(on, packet=inner, carried=journey.carried[:-1])

@@ -16,6 +16,7 @@ from wirecheck.addresses import IPAddress, address
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.iptables.base_chains import FORWARD, INPUT, OUTPUT, POSTROUTING, PREROUTING
 from wirecheck.node.netns import Interface
+from wirecheck.node.rule_selectors import Origin
 from wirecheck.parse.errors import ParseError
 from wirecheck.paths.arp import ArpAnswer
 from wirecheck.paths.filtering import Passed, through
@@ -23,6 +24,7 @@ from wirecheck.paths.later_packets import DISCOVERY
 from wirecheck.paths.packet import Segment
 from wirecheck.paths.place import Place
 from wirecheck.paths.question import Situation
+from wirecheck.paths.route import decisions
 from wirecheck.paths.source_check import setting
 from wirecheck.paths.states import UNTRACKED
 
@@ -121,4 +123,19 @@ def _through(packet: Segment, at: _Hook) -> Passed:
         return Passed(packet, unknown=str(error))
     if len(ways) > 1:
         return replace(ways[0], unknown="its rules choose at random")
-    return ways[0]
+    is_marked = at.hook == OUTPUT and ways[0].packet.mark != packet.mark
+    return _rerouted(ways[0], at) if is_marked else ways[0]
+
+
+def _rerouted(way: Passed, at: _Hook) -> Passed:
+    """What a rule marks is routed again (ip6t_mangle_out)."""
+    if way.is_over or way.packet.destination.is_multicast:
+        return way
+    packet = way.packet
+    origin = Origin(source=packet.source, mark=packet.mark)
+    for each in decisions(at.place, packet, origin):
+        if each.refused:
+            return replace(way, refused="refused by a route", lines=each.lines)
+        if each.unknown or each.device is None or each.device.name != at.oif:
+            return replace(way, unknown="a mark gives it another route", lines=each.lines)
+    return way

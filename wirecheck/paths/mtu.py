@@ -56,3 +56,13 @@ def received_by(journey: Journey, device: Interface) -> Journey:
         unsure = f"{why}: whether they are lost depends on segmentation offload"
         return journey.undecided("MTU", unsure, line)
     return journey.refused("MTU", f"{why}: they are lost silently", line)
+
+
+def received_from_wire(journey: Journey, device: Interface) -> Journey:
+    """The packet at another node: a virtual device takes no larger one, and hardware may."""
+    packet, mtu = journey.packet, device.link.mtu
+    if device.link.kind == "veth" or not packet.length or not mtu or packet.length <= mtu + SLACK:
+        return received_by(journey, device)
+    why = f"{packet.length} bytes exceed the MTU of {device.name}, which is {mtu}"
+    unsure = f"{why}: whether they are lost depends on the hardware"
+    return journey.undecided("MTU", unsure, f"{device.name} mtu {mtu}")

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from wirecheck.addresses import IPAddress, network
+from wirecheck.api_index.backend import Backend
 from wirecheck.dataplane.rules.chains import concerns_destination
 from wirecheck.dataplane.rules.engine import Flows, OfPacket
 from wirecheck.dataplane.rules.flows import split_by_mark
 from wirecheck.dataplane.rules.steps import HERE, IN, OUT, Dnat, Packet, SourceTest, Step
-from wirecheck.dataplane.table import Backend
 from wirecheck.paths.ip_sets import NO_SETS, IpSets
 from wirecheck.paths.later_packets import REVERSE_PATH, answer_matches, source_port_matches
 from wirecheck.paths.packet import Segment

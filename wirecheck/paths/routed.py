@@ -59,7 +59,11 @@ def first_routed(journey: Journey, place: Place) -> Iterator[tuple[Journey, Deci
     only if that finds nothing (ip6_dst_lookup_tail). Sockets of pods have none.
     """
     packet = journey.packet
-    has_none = not (place.is_host or packet.is_answer or journey.carried)
+    if journey.carried:  # A tunnel's lookup does not ask for the mark (udp_tunnel_dst_lookup).
+        for each, decision in routed(replace(journey, packet=replace(packet, mark=0)), Origin()):
+            yield replace(each, packet=packet), decision
+        return
+    has_none = not (place.is_host or packet.is_answer)
     if packet.family == 6 and has_none:
         plain = replace(journey, packet=replace(packet, source=UNSPECIFIED[6]))
         found = [*routed(plain, Origin())]
