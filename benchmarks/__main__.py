@@ -7,6 +7,7 @@ from benchmarks import (
     cluster_sizes,
     dns_from_all_pods,
     networking_tests,
+    policies,
     service_rules,
     visits,
 )
@@ -22,6 +23,7 @@ def main(context: click.Context) -> None:
             service_rules.main,
             api_lists.main,
             cluster_sizes.main,
+            policies.main,
             visits.main,
             networking_tests.main,
         ):
@@ -32,6 +34,7 @@ main.add_command(dns_from_all_pods.main, "dns-from-all-pods")
 main.add_command(service_rules.main, "programmed-node")
 main.add_command(api_lists.main, "api-lists")
 main.add_command(cluster_sizes.main, "cluster-sizes")
+main.add_command(policies.main, "policies")
 main.add_command(visits.main, "visits")
 main.add_command(networking_tests.main, "networking-tests")
 

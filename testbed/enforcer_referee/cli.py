@@ -47,6 +47,7 @@ class Wish:
     seed: int
     mutations: int
     packets: int
+    seconds: float
 
 
 @click.command()
@@ -56,6 +57,7 @@ class Wish:
 @click.option("--seed", type=int, help="A fresh one where none is given.")
 @click.option("--mutations", default=4, show_default=True, help="Of the rules of each scene.")
 @click.option("--packets", default=1_500, show_default=True, help="Sent in each scene.")
+@click.option("--seconds", default=0.0, help="Stop after so many; 0 for no limit.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="A page for the results.")
 def main(
     *,
@@ -65,11 +67,13 @@ def main(
     seed: int | None,
     mutations: int,
     packets: int,
+    seconds: float,
     markdown: Path | None,
 ) -> None:
     """Let an enforcer program random NetworkPolicies, and compare with what is expected."""
     del policy
-    wish = Wish(policies, size, int(time.time()) if seed is None else seed, mutations, packets)
+    seed = int(time.time()) if seed is None else seed
+    wish = Wish(policies, size, seed, mutations, packets, seconds)
     click.echo(f"seed {wish.seed}; Kubernetes {KUBERNETES}, kube-router {VERSION}")
     try:
         score = _run(state(), wish)
@@ -100,6 +104,7 @@ def _run(here: State, wish: Wish) -> PolicyScore:
     score, dice, cases = PolicyScore(VERSION, wish.seed), Dice(wish.seed), here.root / "referee"
     names: set[str] = set()
     wrong: list[PolicyScene] = []
+    end = time.monotonic() + wish.seconds
     with _started(here) as (bench, sender):
         for scene in random_policy_scenes(wish.seed, wish.size):
             bench.bring(scene)
@@ -116,7 +121,7 @@ def _run(here: State, wish: Wish) -> PolicyScore:
                     click.echo(each)
             score.packets = sender.sent
             click.echo(_line(score))
-            if score.policies >= wish.policies:
+            if score.policies >= wish.policies or (wish.seconds and time.monotonic() > end):
                 break
         for scene in wrong[:MOST_SHRUNK]:
             click.echo(_shrunk(bench, scene))

@@ -6,13 +6,14 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address, collapse_addresses, summarize_address_range
 
 from wirecheck.addresses import IPAddress, IPNetwork, api_network
 from wirecheck.snapshot.objects.network_policy import IpBlock
 
 WIDTHS = {4: 32, 6: 128}
+MOST_BLOCKS = 4_096
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,18 @@ class Block:
 
 def block_of(block: IpBlock) -> Block:
     """The ipBlock. One with a range that cannot be read has none, so that it decides nothing."""
-    excluded = [api_network(each) for each in block.excluded]
-    known = tuple(each for each in excluded if each is not None)
-    found = api_network(block.cidr) if len(known) == len(excluded) else None
-    return Block(text_of(block), found, known)
+    return _block_of(block.cidr, tuple(block.excluded))
 
 
-def text_of(block: IpBlock) -> str:
-    """`10.0.0.0/8 except 10.1.0.0/16`."""
-    return block.cidr + (f" except {', '.join(block.excluded)}" if block.excluded else "")
+@lru_cache(maxsize=MOST_BLOCKS)
+def _block_of(cidr: str, excluded: tuple[str, ...]) -> Block:
+    """The same; each rule of each policy asks again for every peer."""
+    ranges = [api_network(each) for each in excluded]
+    known = tuple(each for each in ranges if each is not None)
+    found = api_network(cidr) if len(known) == len(ranges) else None
+    # `10.0.0.0/8 except 10.1.0.0/16`
+    text = cidr + (f" except {', '.join(excluded)}" if excluded else "")
+    return Block(text, found, known)
 
 
 @dataclass(frozen=True)

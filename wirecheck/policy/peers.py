@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from wirecheck.addresses import IPNetwork
@@ -45,6 +45,15 @@ class PodClass:
     named_ports: frozenset[NamedPort] = frozenset()
     covered_by: frozenset[str] = frozenset()
     """The ipBlocks that cover an address of the pods."""
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # It is a key for each pair of classes and each direction.
+        parts = self.namespace, self.labels, self.on_host_network, self.named_ports
+        object.__setattr__(self, "_hash", hash((*parts, self.covered_by)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.addresses import IPAddress
-from wirecheck.dataplane.rules.set_members import Port
+from wirecheck.dataplane.rules.set_members import Port, Ranges
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,28 @@ class ManyPackets:
         """The packets from each source."""
         return self._by(each.source for each in self.ends)
 
-    def of_side(self, side: str, holds: Callable[[IPAddress], bool]) -> int:
-        """The packets whose source (`src`) or destination (`dst`) is one of these."""
-        by_address = self.by_source if side == "src" else self.by_destination
-        return sum(packets for address, packets in by_address.items() if holds(address))
+    def of_ranges(self, side: str, ranges: Ranges) -> int:
+        """The packets whose source (`src`) or destination (`dst`) is in the ranges."""
+        found = 0
+        for family, by_number in self._by_number[side].items():
+            singles = ranges.singles[family]
+            if singles is None:
+                numbers = (n for n in by_number if ranges.has_number(family, n))
+            else:
+                fewer, others = sorted((singles, by_number.keys()), key=len)
+                numbers = (n for n in fewer if n in others)
+            for number in numbers:
+                found |= by_number[number]
+        return found
+
+    @cached_property
+    def _by_number(self) -> Mapping[str, Mapping[int, Mapping[int, int]]]:
+        """By side, family and number of the address."""
+        found: dict[str, dict[int, dict[int, int]]] = {"src": {}, "dst": {}}
+        for side, by_address in (("src", self.by_source), ("dst", self.by_destination)):
+            for address, packets in by_address.items():
+                found[side].setdefault(address.version, {})[int(address)] = packets
+        return found
 
     def _by(self, values: Iterable[IPAddress]) -> Mapping[IPAddress, int]:
         found: dict[IPAddress, int] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 
@@ -16,6 +16,9 @@ OF_ADDRESS_AND_PORT = frozenset({"hash:ip,port", "hash:net,port"})
 OF_PORTS = "bitmap:port"
 MOST_ENTRIES = 16_384
 """More than pods that one policy names on any node; block lists have 100,000."""
+
+
+WIDTHS = {4: 32, 6: 128}
 
 
 class Ranges:
@@ -36,13 +39,28 @@ class Ranges:
 
     def has(self, address: IPAddress) -> bool:
         """Whether the address is in one of them."""
-        number, width = int(address), address.max_prefixlen
-        for length in self._lengths[address.version]:
+        return self.has_number(address.version, int(address))
+
+    def has_number(self, family: int, number: int) -> bool:
+        """The same for the number of an address."""
+        width = WIDTHS[family]
+        for length in self._lengths[family]:
             start = number >> (width - length) << (width - length)
-            kind = self._kinds.get((address.version, length, start))
+            kind = self._kinds.get((family, length, start))
             if kind is not None:
                 return kind
         return False
+
+    @cached_property
+    def singles(self) -> Mapping[int, frozenset[int] | None]:
+        """By family, the numbers of the addresses; None if there are ranges of several."""
+        return {family: self._singles(family, width) for family, width in WIDTHS.items()}
+
+    def _singles(self, family: int, width: int) -> frozenset[int] | None:
+        if set(self._lengths[family]) - {width}:
+            return None
+        found = (n for (of, _, n), is_in in self._kinds.items() if of == family and is_in)
+        return frozenset(found)
 
 
 class IpsetMembers:
