@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from testbed.cluster import kubectl
 from testbed.commands import run
+from testbed.in_flight import policies
 from testbed.layout import WORKERS
 from testbed.readiness import wait_until_at_rest
 
@@ -36,11 +37,20 @@ class Change:
 
 def drawn(dice: random.Random) -> Change:
     """Draw a change; most are those that happen most often in a cluster."""
-    kinds = (_pod_deleted, _service_edited, _scaled, _labelled, _proxy_restarted, _dns_restarted)
-    weights = (6, 6, 4, 2, 3, 2)
+    kinds = (
+        (_pod_deleted, 6),
+        (_service_edited, 6),
+        (_scaled, 4),
+        (_labelled, 2),
+        (_proxy_restarted, 3),
+        (_dns_restarted, 2),
+        (_policy_written, 3),
+        (_policy_deleted, 1),
+        (_side_changed, 2),
+    )
     if dice.random() < RESTARTS:
         return _node_restarted(dice)
-    (kind,) = dice.choices(kinds, weights)
+    ((kind, _),) = dice.choices(kinds, [weight for _, weight in kinds])
     return kind(dice)
 
 
@@ -50,6 +60,7 @@ RESTARTS = 0.06
 
 def undo() -> None:
     """Bring the cluster back to what it was, and to rest."""
+    policies.undo()
     for name in SERVICES:
         _edit(name, {**EDITS[1], **EDITS[3]})
     kubectl("-n", "shop", "scale", "deployment/web", f"--replicas={USUAL}")
@@ -108,6 +119,24 @@ def _scaled(dice: random.Random) -> Change:
 def _labelled(dice: random.Random) -> Change:
     label = ("label", "pods", "-l", "app=web", f"in-flight=v{dice.randrange(1000)}", "--overwrite")
     return Change("the pods of shop/web labelled", lambda: kubectl("-n", "shop", *label))
+
+
+def _policy_written(dice: random.Random) -> Change:
+    policy = policies.drawn_policy(dice)
+    name, types = policy["metadata"]["name"], policy["spec"]["policyTypes"]
+    said = f"NetworkPolicy shop/{name} written for {' and '.join(types).lower()}"
+    return Change(said, lambda: policies.write(policy))
+
+
+def _policy_deleted(dice: random.Random) -> Change:
+    name = dice.choice(policies.NAMES)
+    return Change(f"NetworkPolicy shop/{name} deleted", lambda: policies.delete(name))
+
+
+def _side_changed(dice: random.Random) -> Change:
+    number, side = dice.random(), dice.choice((*policies.SIDES, ""))
+    said = f"a pod of shop/web with the label {policies.LABEL}={side}"
+    return Change(said, lambda: policies.label_one(number, side))
 
 
 def _node_restarted(dice: random.Random) -> Change:

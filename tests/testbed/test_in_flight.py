@@ -6,8 +6,9 @@ import pytest
 
 from testbed.faults.matrix import Row, times
 from testbed.faults.rest import age_of_youngest
-from testbed.in_flight import changes
+from testbed.in_flight import changes, policies
 from testbed.in_flight.__main__ import EARLIEST, LATEST, MOST_AT_ONCE, plan
+from wirecheck.policy.manifest import policies_in
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.objects.metadata import Metadata
 from wirecheck.snapshot.objects.pod import ContainerState, ContainerStatus, PodObject, PodStatus
@@ -46,6 +47,9 @@ def test_every_kind_of_change_comes():
         "labelled",
         "kube-proxy",
         "CoreDNS",
+        "NetworkPolicy shop/in-flight-one written",
+        "NetworkPolicy shop/in-flight-two deleted",
+        "in-flight-side=a",
     ):
         assert kind in names
     assert "restarted" in names
@@ -61,6 +65,7 @@ def test_a_node_restarts_alone():
 def test_undoing_takes_back_every_edit_and_label(monkeypatch):
     said = []
     monkeypatch.setattr(changes, "kubectl", lambda *words, **_: said.append(" ".join(words)))
+    monkeypatch.setattr(policies, "kubectl", lambda *words, **_: said.append(" ".join(words)))
     monkeypatch.setattr(changes, "wait_until_at_rest", lambda: said.append("at rest"))
 
     changes.undo()
@@ -70,7 +75,22 @@ def test_undoing_takes_back_every_edit_and_label(monkeypatch):
         for edit in changes.EDITS:
             assert all(f'"{key}": ' in patch for key in edit)
     assert any("in-flight-" in each for each in said)
+    assert f"-n shop delete networkpolicy -l {policies.MARK} --ignore-not-found" in said
+    assert f"-n shop label pods --all {policies.LABEL}-" in said
     assert said[-1] == "at rest"
+
+
+def test_policies_are_valid_and_leave_dns_allowed():
+    drawn = [policies.drawn_policy(random.Random(seed)) for seed in range(60)]
+
+    assert [policies.drawn_policy(random.Random(seed)) for seed in range(60)] == drawn
+    for each in drawn:
+        (policy,) = policies_in([each]).policies
+        assert policy.metadata.name in policies.NAMES
+        for rules in policy.spec.egress or ():
+            assert rules.ports
+        if "Egress" in policy.spec.policy_types:
+            assert {port.port for port in policy.spec.egress[0].ports} == {53}
 
 
 @pytest.mark.parametrize(
