@@ -138,9 +138,10 @@ def out_of_the_cluster(node: Node) -> Findings:
 
     See: https://datatracker.ietf.org/doc/html/rfc5737
     """
-    for each in node.sender_paths.out_of_the_cluster.lost:
+    followed = node.sender_paths.out_of_the_cluster
+    for each in followed.lost:
         yield _finding(node, each, Level.WARN)
-    yield from _beside(node, node.sender_paths.out_of_the_cluster)
+    yield from _beside(node, followed)
 
 
 @check(

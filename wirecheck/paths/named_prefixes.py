@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wirecheck.addresses import IPNetwork, address, network
+from wirecheck.catalogue.findings import NotApplicable
 from wirecheck.dataplane.kube_chains import is_kubernetes
 from wirecheck.node.routing import destination_of
 from wirecheck.parse.iptables import IptablesDump
@@ -37,10 +38,6 @@ class Span(NamedTuple):
     last: int
 
 
-class TooManyPrefixesError(ValueError):
-    """The rules of a node name more addresses than are told apart."""
-
-
 def routed_spans(place: Place, usual: Container[str] = ()) -> frozenset[Span]:
     """The destinations of its routes and routing rules, but for `usual` ones."""
     record = place.netns.record
@@ -54,14 +51,14 @@ def filtered_spans(place: Place) -> frozenset[Span]:
     """The addresses that routing rules have as sources, and those of rules and sets.
 
     Rules of kube-proxy for single Services are left out: they name no addresses that packets
-    between pods have. Raises TooManyPrefixesError, and what reading rules raises.
+    between pods have. Raises NotApplicable if there are too many, and what reading rules raises.
     """
     found = {_span(network(e.source)) for e in place.netns.record.rules if e.source}
     for text in (*iptables_blocks(place), *_others(place)):
         found |= named_in(text)
         if len(found) > MOST:
             why = f"the rules of {place.node} name more than {MOST:,} addresses"
-            raise TooManyPrefixesError(why)
+            raise NotApplicable(why)
     return frozenset(found)
 
 

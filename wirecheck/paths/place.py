@@ -8,7 +8,7 @@ from functools import cached_property
 
 from msgspec import structs
 
-from wirecheck.addresses import IPAddress, address, network
+from wirecheck.addresses import IPAddress, canonical, network
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.cilium_addresses import CiliumAddresses
 from wirecheck.node.cilium_services import CiliumServices
@@ -187,12 +187,13 @@ class Place:
 
     def neighbour(self, device: Interface, where: IPAddress) -> tuple[str, str] | None:
         """MAC and state of the neighbour entry for an address on a device."""
-        return self._neighbours.get((device.index, where))
+        return self._neighbours.get((device.index, str(where)))
 
     @cached_property
-    def _neighbours(self) -> Mapping[tuple[int, IPAddress], tuple[str, str]]:
+    def _neighbours(self) -> Mapping[tuple[int, str], tuple[str, str]]:
+        """By the address as text: there is one for each node, and address objects hash slowly."""
         return {
-            (each.index, address(each.address)): (each.mac, each.state)
+            (each.index, canonical(each.address)): (each.mac, each.state)
             for each in self.netns.record.neighbours
         }
 
