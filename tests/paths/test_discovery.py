@@ -105,6 +105,23 @@ def test_rules_of_the_node_for_bridged_packets(traced, rule: str, table: str, re
         assert dies(view)[3].endswith(rule)
 
 
+@pytest.mark.parametrize(("mark", "result"), [("0x7", "dies"), ("0x8", "reaches")])
+def test_an_answer_that_is_marked_is_routed_again(traced, mark: str, result: str) -> None:
+    marked = "-A OUTPUT -p ipv6-icmp -m icmp6 --icmpv6-type 136 -j MARK --set-xmark 0x7/0xffffffff"
+
+    def change(document: Document) -> None:
+        for each in document["namespaces"][1:]:
+            rule = {"family": 6, "priority": 5, "table": 0, "action": "blackhole", "mark": mark}
+            each["rules"] = [rule, *each["rules"]]
+
+    changes = complete, on("wc-w2", in_ipv6), in_pod(saved(marked)), on("wc-w2", change)
+    view = traced(WEB, CHECKOUT, *changes, of="dual-stack", port="8080")
+
+    assert view.result == result, view.reason
+    if result == "dies":
+        assert "neighbour discovery is refused by a route" in dies(view)[2]
+
+
 def test_who_is_known_is_not_asked(traced) -> None:
     def known(document: Document) -> None:
         in_ipv6(document)
