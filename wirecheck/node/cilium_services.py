@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 
 from wirecheck.catalogue.facts import Fact
 from wirecheck.catalogue.findings import FactMissingError
 from wirecheck.dataplane.compare.comparison import compare
 from wirecheck.dataplane.compare.summary import Summary, summarised
+from wirecheck.dataplane.ebpf.contents import ServiceEntries
 from wirecheck.dataplane.ebpf.maps import CiliumMaps, cilium_maps, families_of
 from wirecheck.dataplane.ebpf.node_view import CiliumNode, cilium_node, local_addresses
 from wirecheck.dataplane.ebpf.reader import entry_in, read_cilium
+from wirecheck.dataplane.ebpf.shared import ANY_NODE
 from wirecheck.dataplane.expected.cilium import AlikeEntries, expected_for_cilium
 from wirecheck.dataplane.table import NOTHING, Client, Frontend, Handling, ServiceTable
 from wirecheck.network.plugins.cilium import PLUGIN as CILIUM
@@ -27,6 +30,8 @@ WITHOUT_MAPS = (
     "/sys/fs/bpf/tc/globals of the node"
 )
 
+FEW = 5
+"""Addresses of which the entries are decoded one by one; for more, all entries are decoded once."""
 BY_SOCKET = (
     "the backend is chosen when the client connects (socket load balancing), so the Service's "
     "address is never on the wire"
@@ -120,8 +125,30 @@ class CiliumServices:
 
     def handling(self, frontend: Frontend, client: Client) -> Handling:
         """What the maps do with a client's connections, as `tables` has it for all frontends."""
-        entry = entry_in(self._maps, self._node_by(self._maps), frontend)
-        return entry.handlings.get(client, NOTHING)
+        maps = self._maps_at(frontend.address)
+        return entry_in(maps, self._node_by(maps), frontend).handlings.get(client, NOTHING)
+
+    def _maps_at(self, address: str) -> CiliumMaps:
+        """The maps with the entries that decide about an address: most of a node's are not asked.
+
+        Raises FactMissingError if the maps cannot be decoded.
+        """
+        known = self._by_address
+        if address not in known:
+            if len(known) == FEW:
+                return self._maps
+            own = local_addresses(self.seen.object, map(str, self.seen.host.addresses))
+            wanted = {*own, *ANY_NODE, *filter(None, [address])}
+            try:
+                entries = ServiceEntries.of(self.document)
+                known[address] = entries.decoded({ip_address(each).packed for each in wanted})
+            except ParseError as error:
+                raise self._unreadable(error) from error
+        return known[address]
+
+    @cached_property
+    def _by_address(self) -> dict[str, CiliumMaps]:
+        return {}
 
     @cached_property
     def _maps(self) -> CiliumMaps:
