@@ -90,8 +90,6 @@ class Prover:
             started = time.monotonic()
             seen = self.look_in_detail(fault.name, fault.inventory)
             red, symptoms = seen.red, seen.symptoms
-            # What keeps packets from arriving anywhere breaks paths, whose cause the fault names.
-            by_chance |= {each for each in red if each[0] in causes.PATHS}
             flaky, rounds = seen.flaky, seen.looks
             seconds = time.monotonic() - started
             _demand_inconclusive(fault, seen)

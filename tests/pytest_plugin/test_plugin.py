@@ -484,3 +484,22 @@ def test_standard_output_stays_pytests_own(run, tmp_path):
 
     assert ended.status == 4
     assert "name a file: nagios=FILE" in ended.text
+
+
+@pytest.mark.parametrize(
+    ("words", "followed"),
+    [
+        ([], False),
+        (["-m", "preprod"], True),
+        (["-m", "upgrade"], False),
+        (["-k", "pods_to_pods or ip_on_interface"], True),
+        (["checks/paths.py"], True),
+    ],
+)
+def test_paths_of_all_pods_are_followed_on_request(run_apart, tmp_path, words, followed):
+    snapshot = written(tmp_path / "seen", healthy())
+
+    listed = run_apart("--collect-only", "-q", f"--snapshot={snapshot}", *words, folder=ROOT).ids
+
+    assert listed
+    assert any("pods_to_pods" in each for each in listed) == followed

@@ -16,6 +16,7 @@ from wirecheck.catalogue.registry import load
 from wirecheck.evaluation.before_helper_pods import is_read_before
 from wirecheck.evaluation.evaluate import evaluate
 from wirecheck.results.causes import symptoms
+from wirecheck.run.selection import in_profile
 from wirecheck.snapshot.folder import Snapshot
 
 NODE, DEVICE = "wc-w2", "flannel.1"
@@ -34,7 +35,7 @@ def set_down(name: str, document: Document) -> None:
 
 def test_what_needs_no_packets_is_exactly_its_set(tmp_path: Path) -> None:
     (fault,) = [each for each in load_faults() if each.name == "flannel-vxlan-down"]
-    checks = [each for each in load() if is_read_before(each)]
+    checks = [each for each in in_profile(load(), None) if is_read_before(each)]
 
     items = list(evaluate(Snapshot.open(changed(RECORDED / "healthy", tmp_path, set_down)), checks))
 

@@ -25,6 +25,16 @@ class Profile:
 HELPED = ("reachability.large_payloads_*",)
 """Checks that need helper pods; only the profile with all checks includes them."""
 
+ON_REQUEST = (
+    "paths.pods_to_pods",
+    "paths.to_services",
+    "paths.to_dns",
+    "paths.to_api_server",
+    "paths.out_of_the_cluster",
+)
+"""Checks that a run without a profile leaves out unless they are named: following the packets of
+all pods takes about as long as all other checks together."""
+
 NODE_WORKS = (
     "nodes.*",
     "settings.*",

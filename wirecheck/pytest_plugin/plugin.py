@@ -9,14 +9,14 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from wirecheck.catalogue.former_ids import former_id, warn_of_ids
-from wirecheck.catalogue.profiles import PROFILES, profiles_of
+from wirecheck.catalogue.profiles import ON_REQUEST, PROFILES, profiles_of
 from wirecheck.catalogue.registry import (
     Check,
     catalogue_files,
@@ -112,7 +112,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Warn where `-k` matches the former id of a check, before pytest leaves items out."""
+    """Warn where `-k` matches the former id of a check, before pytest leaves items out.
+
+    Where nothing is selected, checks on request are left out as they are by `wirecheck run`.
+    """
+    if not (config.option.markexpr or config.option.keyword or _names_checks(config.args)):
+        config.hook.pytest_deselected(items=[each for each in items if _is_on_request(each)])
+        items[:] = [each for each in items if not _is_on_request(each)]
     for word in re.findall(r"[\w.]+", config.option.keyword.lower()):
         former = dict.fromkeys(
             former_id(check.id)
@@ -130,6 +136,16 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> None:
     manager = collector.config.pluginmanager
     if isinstance(getattr(obj, "wirecheck", None), Check) and not manager.hasplugin(SESSION):
         manager.register(importlib.import_module(SESSION), SESSION)
+
+
+def _names_checks(words: Sequence[str]) -> bool:
+    """Whether a file of the catalogue or a check in it is given, and not all of them."""
+    return any(word.partition("::")[0].endswith(".py") for word in words)
+
+
+def _is_on_request(item: pytest.Item) -> bool:
+    check = _check_of(item)
+    return check is not None and check.id in ON_REQUEST
 
 
 def _check_of(item: pytest.Item) -> Check | None:

@@ -325,8 +325,9 @@ def perform(
 def run_all(run: ReportedRun, globs: Sequence[str]) -> None:
     """Run the checks of the request's profile that match `globs`, up to the report folder."""
     profile = run.request.profile
+    known = load() if globs and profile is None else in_profile(load(), profile)
     run.select(
-        selected(in_profile(load(), profile), globs),
+        selected(known, globs),
         prerequisites=prerequisites(load(), profile, globs),
     )
     run.open()

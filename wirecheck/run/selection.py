@@ -12,7 +12,7 @@ from wirecheck.catalogue.former_ids import (
     warn_of_ids,
     warn_of_pattern,
 )
-from wirecheck.catalogue.profiles import PROFILES
+from wirecheck.catalogue.profiles import ON_REQUEST, PROFILES
 from wirecheck.catalogue.registry import Check
 from wirecheck.results.ordering import REACHABLE
 from wirecheck.run.request import RequestError
@@ -41,9 +41,12 @@ def selected(checks: Sequence[Check], globs: Sequence[str]) -> tuple[Check, ...]
 
 
 def in_profile(checks: Sequence[Check], profile: str | None) -> tuple[Check, ...]:
-    """The checks of a profile, by its name, and `nodes.reachable`; all without one."""
+    """The checks of a profile, by its name, and `nodes.reachable`.
+
+    Without a profile all except those that are part of a run on request only.
+    """
     if profile is None:
-        return tuple(checks)
+        return tuple(check for check in checks if check.id not in ON_REQUEST)
     return tuple(c for c in checks if c.id == ALWAYS or PROFILES[profile].has(c.id))
 
 
