@@ -28,6 +28,7 @@ from wirecheck.results.causes import symptoms
 from wirecheck.results.ordering import by_check, causes_of
 from wirecheck.results.records import ItemResult, Results
 from wirecheck.results.tally import Tally, root_causes, tally, tally_of
+from wirecheck.run.selection import in_profile
 from wirecheck.snapshot.folder import Snapshot
 
 FAULTY = ("broken", "older-broken")
@@ -38,12 +39,13 @@ FAULTY = ("broken", "older-broken")
 def evaluated(name: str) -> Results:
     """The results of a recorded cluster."""
     snapshot = Snapshot.open(CLUSTERS[name])
-    evaluation = Evaluation(snapshot, load())
+    checks = in_profile(load(), None)
+    evaluation = Evaluation(snapshot, checks)
     items = [item for node in evaluation.node_names for item in evaluation.node(node)]
     items += evaluation.cluster()
     measured = evaluation.measured
     return results_of(
-        Evaluated(name, snapshot, evaluation.first_round, load(), items, measured), 1.0, "fail"
+        Evaluated(name, snapshot, evaluation.first_round, checks, items, measured), 1.0, "fail"
     )
 
 
@@ -159,7 +161,7 @@ def test_numbers_of_passed_checks_are_the_same(results):
 def test_recorded_clusters_have_failures_and_fewer_causes(name):
     counted = tally_of(evaluated(name))
     assert counted.number(Outcome.FAIL) >= counted.root_causes > 0
-    assert counted.ran == len(load())
+    assert counted.ran == len(in_profile(load(), None))
 
 
 def shown_in(form: str, results: Results) -> list[str]:

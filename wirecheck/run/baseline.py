@@ -17,6 +17,7 @@ from wirecheck.results.records import Comparison, ItemResult, Results, RunStarte
 from wirecheck.run.progress import Silence
 from wirecheck.run.replay import Replay
 from wirecheck.run.request import RequestError
+from wirecheck.run.selection import in_profile
 from wirecheck.run.session import Session
 from wirecheck.snapshot.folder import INDEX, Snapshot
 from wirecheck.snapshot.index import ClusterIdentity
@@ -103,7 +104,8 @@ def read_baseline(path: Path, checks: Sequence[Check] | None = None) -> Baseline
             return Baseline(_results(file), str(file))
     for folder in (path.parent if path.name == INDEX else path, path / "snapshot"):
         if (folder / INDEX).is_file():
-            return Baseline(_replayed(folder, load() if checks is None else checks), str(folder))
+            replayed = in_profile(load(), None) if checks is None else checks
+            return Baseline(_replayed(folder, replayed), str(folder))
     raise RequestError(
         f"{path} is not an earlier run: name its {RESULTS}, the folder that it left, a "
         "--report-dir that it wrote to, or a snapshot."
