@@ -65,6 +65,10 @@ class Policies:
         found = (name_of(e) for way in DIRECTIONS for e in policies_of(pod, own, way))
         return next(found, "")
 
+    def about(self, pod: PodObject) -> str:
+        """A policy that selects the pod or may restrict it; empty if none is known to."""
+        return self.selecting(pod) or self.egress_of(pod) or self.ingress_of(pod)
+
     def _own(self, pod: PodObject) -> Sequence[NetworkPolicyObject]:
         return self._policies_by_namespace.get(pod.metadata.namespace, ())
 

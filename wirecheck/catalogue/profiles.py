@@ -25,15 +25,15 @@ class Profile:
 HELPED = ("reachability.large_payloads_*",)
 """Checks that need helper pods; only the profile with all checks includes them."""
 
-ON_REQUEST = (
+PATHS_OVER_NODES = (
     "paths.pods_to_pods",
     "paths.to_services",
     "paths.to_dns",
     "paths.to_api_server",
-    "paths.out_of_the_cluster",
 )
-"""Checks that a run without a profile leaves out unless they are named: following the packets of
-all pods takes about as long as all other checks together."""
+PATHS = (*PATHS_OVER_NODES, "paths.out_of_the_cluster")
+"""Checks that follow packets of all pods through what the nodes reported. That takes about as long
+as all other checks together, so a run without a profile leaves them out unless they are named."""
 
 NODE_WORKS = (
     "nodes.*",

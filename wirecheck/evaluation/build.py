@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from wirecheck import __version__
-from wirecheck.catalogue.profiles import ON_REQUEST
+from wirecheck.catalogue.profiles import PATHS
 from wirecheck.catalogue.registry import UNREACHABLE, Check, load
 from wirecheck.catalogue.remedies import general
 from wirecheck.evaluation.before_helper_pods import unread_before
@@ -72,7 +72,7 @@ def results_of(evaluated: Evaluated, seconds: float, fail_on: FailOn) -> Results
     items = evaluated.items
     interrupted = evaluated.interrupted
     unreachable = index.thresholds.get(UNREACHABLE, 0)
-    catalogue = sum(check.id not in ON_REQUEST for check in load())
+    catalogue = sum(check.id not in PATHS for check in load())
     return Results(
         started=RunStarted(
             format=FORMAT,

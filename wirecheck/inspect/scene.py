@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from wirecheck.catalogue.findings import Outcome
-from wirecheck.catalogue.profiles import ON_REQUEST
+from wirecheck.catalogue.profiles import PATHS
 from wirecheck.catalogue.registry import Check, load
 from wirecheck.evaluation.evaluate import Evaluation, visited
 from wirecheck.inspect.parts import FindingView, Source
@@ -58,9 +58,7 @@ class Scene:
     def evaluated(self, nodes: Collection[str], groups: Collection[str] = ()) -> list[ItemResult]:
         """The items of the checks of `groups` (default: all) on `nodes` and on the cluster."""
         checks = [
-            each
-            for each in load()
-            if (not groups or each.group in groups) and each.id not in ON_REQUEST
+            each for each in load() if (not groups or each.group in groups) and each.id not in PATHS
         ]
         return list(_items(self.snapshot, checks, sorted(nodes)))
 

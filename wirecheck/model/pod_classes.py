@@ -126,5 +126,4 @@ class PodClasses:
 
 def policy_of(cluster: ClusterSeen, pod: Pod) -> str:
     """A policy that selects the pod or restricts it; empty if none does."""
-    policies, own = cluster.pod_index.policies, pod.object
-    return policies.selecting(own) or policies.egress_of(own) or policies.ingress_of(own)
+    return cluster.pod_index.policies.about(pod.object)

@@ -17,14 +17,13 @@ from wirecheck.model.pod_classes import End, PodClass, PodClasses, policy_of
 from wirecheck.model.traced import SELECTED, Followed, Traced, why_open, worst_of
 from wirecheck.node.routes import NodeRoutes
 from wirecheck.node.seen import NodeSeen
-from wirecheck.paths.answer import Path, enforces_by_rules, paths, takes
+from wirecheck.paths.answer import Path, follows_policies, paths, takes
 from wirecheck.paths.ends import Destination
 from wirecheck.paths.journey import Result
 from wirecheck.paths.place import Place
 from wirecheck.paths.sentence import MISLED
 from wirecheck.paths.start import from_pod
 from wirecheck.policy.connections import Connections
-from wirecheck.policy.reach import Decision
 
 FAMILIES = (4, 6)
 MOST_PAIRS = 64
@@ -138,16 +137,12 @@ class PodPairs:
         cluster = self.seen.cluster
         if not any(policy_of(cluster, pod) for _, pod in (pair.source, pair.target)):
             return ""
-        if not any(map(enforces_by_rules, cluster.cni_agents)):
+        if not follows_policies(cluster):
             return SELECTED
-        answer = self._connections.answer(pair.source[0], to.address, to.protocol, to.port)
-        if answer is None or answer.decision is Decision.ALLOWED:
+        policies = Connections.of(cluster)
+        if policies.allow(pair.source[0], to.address, to.protocol, to.port):
             return ""
         return "policies do not allow connections of the two pods, or may not"
-
-    @cached_property
-    def _connections(self) -> Connections:
-        return Connections.of(self.seen.cluster)
 
 
 def _to(pair: Pair, port: int, protocol: str) -> Destination:

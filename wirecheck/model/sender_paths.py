@@ -25,13 +25,12 @@ from wirecheck.model.traced import (
     worst_of,
 )
 from wirecheck.node.seen import NodeSeen
-from wirecheck.paths.answer import Path, enforces_by_rules
+from wirecheck.paths.answer import Path, follows_policies
 from wirecheck.paths.ends import SOMEBODY, Destination
 from wirecheck.paths.journey import Result
 from wirecheck.paths.outside import answered_from_outside
 from wirecheck.paths.start import from_sender
 from wirecheck.policy.connections import Connections
-from wirecheck.policy.reach import Decision
 
 API = ("default", "kubernetes")
 MOST_NODES = 32
@@ -127,8 +126,7 @@ class SenderPaths:
         refs = (*sender.refs, to.ref)
         made = Traced(self.seen.name, sender.pod, to.to, sender.count, concerns=refs)
         cluster = self.seen.cluster
-        is_followed = any(map(enforces_by_rules, cluster.cni_agents))
-        if sender.pod and policy_of(cluster, sender.pod) and not is_followed:
+        if sender.pod and policy_of(cluster, sender.pod) and not follows_policies(cluster):
             return replace(made, unknown=SELECTED)
         return self._followed(made)
 
@@ -157,8 +155,8 @@ class SenderPaths:
         if path.result is not Result.DIES or sent is None:
             return False
         source = got.source if sent.source.is_unspecified else sent.source
-        answer = self._connections.answer(source, got.destination, got.protocol, got.port)
-        return answer is not None and answer.decision is not Decision.ALLOWED
+        policies = Connections.of(self.seen.cluster)
+        return not policies.allow(source, got.destination, got.protocol, got.port)
 
     def _outward(self, family: int) -> Iterator[Traced]:
         to = Destination("an address outside of the cluster", SOMEBODY[family], HTTPS, "tcp")

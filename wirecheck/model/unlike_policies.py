@@ -45,7 +45,7 @@ class Unenforced:
     remedy: str = ""
     """Instead of the check's; empty for that."""
     settled: bool = False
-    """Whether no change in flight can explain it, because there is no agent that could be late."""
+    """Whether no change in flight can explain it: no agent is there that could be late."""
 
 
 def unenforced(

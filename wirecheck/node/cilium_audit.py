@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from wirecheck.api_index.config_map_settings import is_set
 from wirecheck.api_index.pod import Pod
 from wirecheck.catalogue.findings import NotApplicable, Ref
 from wirecheck.node.cilium_addresses import CiliumAddresses
@@ -78,9 +79,7 @@ class CiliumAudit:
     def _of_all(self, pods: tuple[Pod, ...]) -> Audited:
         policies = dict.fromkeys(filter(None, map(self._policy_of, pods)))
         names = listed(tuple(policies), MOST_NAMES) if policies else "policies"
-        setting = any(
-            each.data.get(SETTING) == "true" for each in self.seen.cluster.api.config_maps
-        )
+        setting = is_set(self.seen.cluster.api, SETTING, "true")
         whose = f", as {SETTING} of ConfigMap cilium-config has it" if setting else ""
         return Audited(
             self.seen.ref,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from wirecheck.addresses import IPAddress, address
-from wirecheck.network.plugin import CniPlugin
+from wirecheck.node.cluster_seen import ClusterSeen
 from wirecheck.node.netns import Interface
 from wirecheck.paths.cilium_policies import past_policy_maps
 from wirecheck.paths.journey import Hop, Journey, Received, Result, Sends
@@ -83,7 +83,7 @@ def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
     Not where the plugin enforces policies by rules that packets meet: the path has met them. Nor
     where Cilium's maps of both ends were read.
     """
-    if any(enforces_by_rules(each) for each in world.cluster.cni_agents):
+    if follows_policies(world.cluster):
         return there
     there, is_followed = past_policy_maps(world, there.sent or start.packet, there)
     if is_followed:
@@ -95,16 +95,14 @@ def _under_policies(world: World, start: Journey, there: Journey) -> Journey:
         pod = world.pod_with(where)
         if pod is None:
             continue
-        own = pod.object
-        found = policies.selecting(own) or policies.egress_of(own) or policies.ingress_of(own)
-        if found:
+        if found := policies.about(pod.object):
             reasons.append(f"{found} selects pod {pod.namespace}/{pod.name}, and is not followed")
     return there.doubting(*reasons)
 
 
-def enforces_by_rules(plugin: CniPlugin) -> bool:
-    """Whether the plugin enforces policies by rules that packets meet."""
-    return bool(plugin.filter_chains or plugin.nftables_filter[0])
+def follows_policies(cluster: ClusterSeen) -> bool:
+    """Whether a plugin enforces policies by rules that packets meet, so that paths meet them."""
+    return any(each.filter_chains or each.nftables_filter[0] for each in cluster.cni_agents)
 
 
 def _at_owner(world: World, there: Journey) -> Journey:

@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 from wirecheck.addresses import IPAddress, address
 from wirecheck.node.netns import Interface
 from wirecheck.paths.named_prefixes import iptables_blocks, nft_listings
-from wirecheck.paths.neighbours import USABLE
+from wirecheck.paths.neighbours import USABLE, lasting_state
 from wirecheck.paths.place import Place
 from wirecheck.paths.source_check import setting
 from wirecheck.snapshot.netns import Address, Link, Neighbour, Route
@@ -107,12 +107,17 @@ class Attachments:
         return found
 
     def _entries(self, place: Place) -> Iterator[Hashable]:
-        """Neighbour entries in the pod, but for correct ones of neighbours that it need not ask."""
+        """Neighbour entries in the pod, without correct ones that none of its routes needs."""
         gateways = {each.gateway for each in place.netns.record.routes}
         for each in place.netns.record.neighbours:
             is_right = self._is_right(each)
             if each.address in gateways or is_right is False or each.state not in USABLE:
-                yield each.address, _state(each.state), is_right, is_right is None and each.mac
+                yield (
+                    each.address,
+                    lasting_state(each.state),
+                    is_right,
+                    is_right is None and each.mac,
+                )
 
     def _is_right(self, entry: Neighbour) -> bool | None:
         """Whether the MAC is of a device with the address; None if no device here has it."""
@@ -155,7 +160,7 @@ class Attachments:
         if route is None or device is None:
             return route and (route.type, route.table)
         known = self.host.neighbour(device, where)
-        entry = known and (_state(known[1]), known[0] in self._macs.get(str(where), ()))
+        entry = known and (lasting_state(known[1]), known[0] in self._macs.get(str(where), ()))
         ends = (place.peer_of(each) for each in place.links.values())
         is_own = any(found is not None and found[1] is device for found in ends)
         return (
@@ -198,7 +203,3 @@ def _route(route: Route, own: set[str]) -> Hashable:
 
 def _without(values: tuple[object, ...], own: set[str]) -> Hashable:
     return tuple(OWN if str(e).partition("/")[0] in own else str(e) for e in values)
-
-
-def _state(state: str) -> str:
-    return "usable" if state in USABLE and state != "PERMANENT" else state

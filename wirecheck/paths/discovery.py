@@ -49,9 +49,9 @@ def past_discovery_rules(
     group = IPv6Address(SOLICITED | int(where) & 0xFFFFFF)
     question = Segment(source, group, DISCOVERY, SOLICITATION, ttl=HOP_LIMIT)
     reply = Segment(where, source, DISCOVERY, ADVERTISEMENT, ttl=HOP_LIMIT)
-    ways = ((question, _way(asker, answering)), (reply, _way(answering, asker)))
-    for packet, way in ways:
-        if found := _stopped(packet, way):
+    hooks = (question, _hooks(asker, answering)), (reply, _hooks(answering, asker))
+    for packet, met in hooks:
+        if found := _stopped(packet, met):
             return found
     return answer
 
@@ -70,7 +70,7 @@ def source_of_question(place: Place, device: Interface, source: IPAddress) -> IP
     )
 
 
-def _way(sender: End, receiver: End) -> Iterator[_Hook]:
+def _hooks(sender: End, receiver: End) -> Iterator[_Hook]:
     (place, device), (there, other) = sender, receiver
     yield from (_Hook(place, hook, oif=device.name) for hook in (OUTPUT, POSTROUTING))
     if (peer := place.peer_of(device)) and (bridge := peer[0].netns.master_of(peer[1])):
@@ -87,9 +87,9 @@ def _through_bridge(place: Place, bridge: str) -> Iterator[_Hook]:
     yield _Hook(place, POSTROUTING, oif=bridge)
 
 
-def _stopped(packet: Segment, way: Iterator[_Hook]) -> ArpAnswer | None:
+def _stopped(packet: Segment, hooks: Iterator[_Hook]) -> ArpAnswer | None:
     """What stops one message, or may stop it; None if it arrives."""
-    for at in way:
+    for at in hooks:
         found = _through(packet, at)
         where = f"{at.hook} of {at.place.name} on {at.place.node}"
         if found.refused:

@@ -39,7 +39,7 @@ class Span(NamedTuple):
 
 
 def routed_spans(place: Place, usual: Container[str] = ()) -> frozenset[Span]:
-    """The destinations of its routes and routing rules, but for `usual` ones."""
+    """The destinations of its routes and routing rules, except `usual` ones."""
     record = place.netns.record
     routes = (*record.routes, *record.local_routes)
     found = (destination_of(each) for each in routes if each.destination not in usual)
@@ -63,14 +63,14 @@ def filtered_spans(place: Place) -> frozenset[Span]:
 
 
 def iptables_blocks(place: Place) -> Iterator[str]:
-    """The rules of each chain of iptables on the node, but for kube-proxy's for Services."""
+    """The rules of each iptables chain of the node, except kube-proxy's chains for Services."""
     own = place.machine.hooks.iptables
     for text in (*own.rules.values(), *own.legacy.values()):
         yield from _of_iptables(own.dump(text))
 
 
 def nft_listings(place: Place) -> Iterator[str]:
-    """The nftables tables of the node in JSON, but for kube-proxy's."""
+    """The nftables tables of the node in JSON, except kube-proxy's."""
     for name, record in place.machine.seen.facts.commands.items():
         if name.startswith("nft-table ") and not name.endswith(" kube-proxy"):
             yield record.output

@@ -35,6 +35,11 @@ class Resolved:
     """What who was asked has learned."""
 
 
+def lasting_state(state: str) -> str:
+    """The state of an entry; one word for those between which a usable entry changes by itself."""
+    return "usable" if state in USABLE and state != "PERMANENT" else state
+
+
 def resolved(world: World, device: Interface, where: IPAddress, journey: Journey) -> Resolved:
     """The MAC that the packet of the journey gets for a neighbour on a device."""
     place, source = journey.at.place, journey.packet.source

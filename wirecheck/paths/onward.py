@@ -13,7 +13,7 @@ from functools import cached_property
 from wirecheck.addresses import IPAddress, address
 from wirecheck.node.rule_selectors import Origin
 from wirecheck.paths.named_prefixes import Span
-from wirecheck.paths.neighbours import USABLE
+from wirecheck.paths.neighbours import lasting_state
 from wirecheck.paths.place import THE_NODE, Place
 from wirecheck.paths.pod_addresses import PeerNode, Section
 from wirecheck.snapshot.netns import Route
@@ -74,7 +74,7 @@ class Onward:
     def _neighbours(self) -> Mapping[tuple[int, str], tuple[str, str]]:
         """By device and address; whether a learned entry is fresh does not matter."""
         return {
-            (each.index, each.address): (each.mac, _state(each.state))
+            (each.index, each.address): (each.mac, lasting_state(each.state))
             for each in self.place.netns.record.neighbours
         }
 
@@ -121,7 +121,3 @@ def _role(next_hop: str, peer: PeerNode) -> str:
         return THE_NODE
     where = address(next_hop)
     return THE_NODE if any(where in each for each in peer.ranges) else ANOTHER
-
-
-def _state(state: str) -> str:
-    return "usable" if state in USABLE and state != "PERMANENT" else state

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from wirecheck.addresses import IPAddress
 from wirecheck.api_index.pod import Pod
 from wirecheck.node.cluster_seen import ClusterSeen
+from wirecheck.policy.cluster_pods import ClusterPods
 from wirecheck.policy.expected import ExpectedPolicies
 from wirecheck.policy.peers import A_NODE, Outside, Peer, PodClass, is_peer
 from wirecheck.policy.preview import Preview
@@ -23,8 +24,8 @@ class Connections:
 
     @classmethod
     def of(cls, cluster: ClusterSeen) -> Connections:
-        """As the cluster is."""
-        return cls(cluster, ExpectedPolicies.of(cluster.api, unread=cluster.unread_policies))
+        """As the cluster is: the same object for every node of the round."""
+        return cluster.kept(cls, lambda: cls(cluster, ClusterPods.of(cluster).expected))
 
     @classmethod
     def assuming(
@@ -49,6 +50,11 @@ class Connections:
                 reason = f"pod {pod.namespace}/{pod.name} does not run or has no address"
                 return Answer(Decision.INCONCLUSIVE, reason)
         return self.expected.reach(*ends).answer(protocol.upper(), port)
+
+    def allow(self, source: IPAddress, target: IPAddress, protocol: str, port: int) -> bool:
+        """Whether they allow it for certain, or are not about it."""
+        found = self.answer(source, target, protocol, port)
+        return found is None or found.decision is Decision.ALLOWED
 
     def _pod_with(self, where: IPAddress) -> Pod | None:
         """The only pod with the address; several are on the host network of a node."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from wirecheck.addresses import IPAddress
+from wirecheck.api_index.config_map_settings import is_set
 from wirecheck.catalogue.findings import FactMissingError, NotApplicable
 from wirecheck.dataplane.ebpf.policy_maps import AskedPorts, Decided, PolicyMap, Port
 from wirecheck.dataplane.rules.followed_packets import Fates
@@ -136,7 +137,7 @@ class MapEnforcer:
 
     @cached_property
     def _isolates_all(self) -> bool:
-        return self._has_setting("enable-policy", "always")
+        return is_set(self.seen.cluster.api, "enable-policy", "always")
 
     def refused_to_node(self, address: IPAddress) -> tuple[str, ...]:
         """The entry by which the node's identity is not let in; Cilium always writes one for it.
@@ -156,10 +157,7 @@ class MapEnforcer:
 
     @cached_property
     def _leaves_nodes_to_policies(self) -> bool:
-        return self._has_setting("allow-localhost", "policy")
-
-    def _has_setting(self, key: str, value: str) -> bool:
-        return any(each.data.get(key) == value for each in self.seen.cluster.api.config_maps)
+        return is_set(self.seen.cluster.api, "allow-localhost", "policy")
 
     def _is_bypassed(self, own: IPAddress, direction: Direction) -> bool:
         return direction is Direction.EGRESS and not self.maps.has_program(own)

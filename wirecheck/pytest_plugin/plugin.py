@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from wirecheck.catalogue.former_ids import former_id, warn_of_ids
-from wirecheck.catalogue.profiles import ON_REQUEST, PROFILES, profiles_of
+from wirecheck.catalogue.profiles import PATHS, PROFILES, profiles_of
 from wirecheck.catalogue.registry import (
     Check,
     catalogue_files,
@@ -145,7 +145,7 @@ def _names_checks(words: Sequence[str]) -> bool:
 
 def _is_on_request(item: pytest.Item) -> bool:
     check = _check_of(item)
-    return check is not None and check.id in ON_REQUEST
+    return check is not None and check.id in PATHS
 
 
 def _check_of(item: pytest.Item) -> Check | None:

@@ -12,15 +12,13 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from wirecheck.catalogue.findings import Outcome
+from wirecheck.catalogue.profiles import PATHS, PATHS_OVER_NODES
 from wirecheck.results.records import FindingRecord, ItemResult, Object
 
 PROBLEMS = frozenset({Outcome.FAIL, Outcome.ERROR, Outcome.FLAKY, Outcome.WARN})
 """The outcomes that need attention."""
 
 LOOKUPS = ("dns.pods_resolve_*",)
-OVER_NODES = ("paths.pods_to_pods", "paths.to_services", "paths.to_dns", "paths.to_api_server")
-PATHS = (*OVER_NODES, "paths.out_of_the_cluster")
-"""Checks that follow packets of all pods through what the nodes reported."""
 OF_ONE_POD = (*LOOKUPS, "reachability.*", *PATHS)
 SERVICE_DNS = (*LOOKUPS, "dns.nodes_resolve", "dns.parallel_a_aaaa", "dns.latency")
 ALL_DNS = (*SERVICE_DNS, "dns.replicas_answer", "dns.records_correct")
@@ -54,7 +52,7 @@ COMPARED_POLICIES: tuple[tuple[tuple[str, ...], Where], ...] = (
 """Checks that compare what nodes do with policies, and where the cause of a difference is."""
 
 OVER_THE_OVERLAY = (
-    *OVER_NODES,
+    *PATHS_OVER_NODES,
     "dns.replicas_answer",
     "reachability.pod_to_pod",
     "reachability.large_payloads",

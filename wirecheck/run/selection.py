@@ -12,7 +12,7 @@ from wirecheck.catalogue.former_ids import (
     warn_of_ids,
     warn_of_pattern,
 )
-from wirecheck.catalogue.profiles import ON_REQUEST, PROFILES
+from wirecheck.catalogue.profiles import PATHS, PROFILES
 from wirecheck.catalogue.registry import Check
 from wirecheck.results.ordering import REACHABLE
 from wirecheck.run.request import RequestError
@@ -46,7 +46,7 @@ def in_profile(checks: Sequence[Check], profile: str | None) -> tuple[Check, ...
     Without a profile all except those that are part of a run on request only.
     """
     if profile is None:
-        return tuple(check for check in checks if check.id not in ON_REQUEST)
+        return tuple(check for check in checks if check.id not in PATHS)
     return tuple(c for c in checks if c.id == ALWAYS or PROFILES[profile].has(c.id))
 
 

@@ -156,7 +156,7 @@ class PolicyMap:
 
     def peers(self, *, is_egress: bool) -> frozenset[int]:
         """The identities that have entries of their own for the direction."""
-        return frozenset(identity for identity, way in self.entries if way is is_egress)
+        return frozenset(identity for identity, out in self.entries if out is is_egress)
 
     def as_named(self, identity: int, *, is_egress: bool) -> int:
         """The identity, or one that the map does not tell from it."""
@@ -197,7 +197,7 @@ class PolicyMap:
 
         Known are ports that the map allows to everybody, and denies to nobody.
         """
-        entries = [e for (_, way), own in self.entries.items() if way is is_egress for e in own]
+        entries = [e for (_, out), own in self.entries.items() if out is is_egress for e in own]
         left = ports.all
         if not any(each.is_denial or each.proxy_port or each.authentication for each in entries):
             for bits, entry in self._first(ANY, ports, is_egress=is_egress):
