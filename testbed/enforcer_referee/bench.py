@@ -17,10 +17,10 @@ from testbed.enforcer_referee.scenes import (
     SENTINEL,
     PolicyScene,
     nodes,
-    policy_steps,
 )
 from testbed.referee.api_writer import ApiWriter
 from testbed.referee.judging import Sight
+from testbed.referee.scene import steps
 from wirecheck.collect.api.client import Api
 from wirecheck.snapshot.api_objects import ApiObjects
 from wirecheck.snapshot.node_document import NodeDocument
@@ -47,7 +47,7 @@ class PolicyBench:
 
     def bring(self, scene: PolicyScene) -> None:
         """Bring the API from what it has to another scene."""
-        for step in policy_steps(self.scene, scene):
+        for step in steps(self.scene, scene):
             getattr(self.writer, step.action)(step.object)
         self.scene = scene
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import click
@@ -17,16 +16,17 @@ from testbed.components import KUBERNETES
 from testbed.components_of_referee import build_api_server
 from testbed.enforcer_referee import record, results
 from testbed.enforcer_referee.bench import PolicyBench, write_fixed
-from testbed.enforcer_referee.comparing import FORWARDED, PORTS, Comparison, Connection, Kind
+from testbed.enforcer_referee.comparing import Comparison, Kind
 from testbed.enforcer_referee.findings import due, reported
 from testbed.enforcer_referee.node import VERSION, enforcing_node, prepare
-from testbed.enforcer_referee.packets import Sender
+from testbed.enforcer_referee.packets import Sender, sender
 from testbed.enforcer_referee.results import PolicyScore
 from testbed.enforcer_referee.scenes import PolicyScene, random_policy_scenes, without_policies
 from testbed.enforcer_referee.trials import Trials
 from testbed.referee.api_writer import ApiWriter
 from testbed.referee.control_plane import control_plane
 from testbed.referee.dice import Dice
+from testbed.referee.scene import Object
 from testbed.referee.shrinking import fewest
 from testbed.referee.slot import free_slot
 from testbed.state import State, state
@@ -96,8 +96,8 @@ def _started(here: State) -> Iterator[tuple[PolicyBench, Sender]]:
     with free_slot(here) as slot, control_plane(here, slot) as kubeconfig:
         writer = ApiWriter(kubeconfig)
         write_fixed(writer)
-        with enforcing_node(program, slot, kubeconfig) as node:
-            yield PolicyBench.at(kubeconfig, node, writer), Sender.of(node.world)
+        with enforcing_node(program, slot, kubeconfig) as node, sender(node.world) as sending:
+            yield PolicyBench.at(kubeconfig, node, writer), sending
 
 
 def _run(here: State, wish: Wish) -> PolicyScore:
@@ -105,21 +105,21 @@ def _run(here: State, wish: Wish) -> PolicyScore:
     names: set[str] = set()
     wrong: list[PolicyScene] = []
     end = time.monotonic() + wish.seconds
-    with _started(here) as (bench, sender):
+    with _started(here) as (bench, sending):
         for scene in random_policy_scenes(wish.seed, wish.size):
             bench.bring(scene)
             seen = bench.settled()
             names |= {each["metadata"]["name"] for each in scene.policies}
             score.policies, score.scenes = len(names), score.scenes + 1
-            if said := _compared(seen, sender, dice, score, wish.packets):
+            if said := _compared(seen, sending, dice, score, wish.packets):
                 wrong.append(scene)
                 path = cases / "cases" / f"policies-{wish.seed}-{scene.number}.json.gz"
                 record.write(seen, path)
                 click.echo("\n".join([f"kept in {path}:", *said[:MOST_SHOWN]]))
             else:
-                for each in Trials(dice, bench, sender, score.tally).missed(seen, wish.mutations):
+                for each in Trials(dice, bench, sending, score.tally).missed(seen, wish.mutations):
                     click.echo(each)
-            score.packets = sender.sent
+            score.packets = sending.sent
             click.echo(_line(score))
             if score.policies >= wish.policies or (wish.seconds and time.monotonic() > end):
                 break
@@ -129,7 +129,7 @@ def _run(here: State, wish: Wish) -> PolicyScore:
 
 
 def _compared(
-    seen: Comparison, sender: Sender, dice: Dice, score: PolicyScore, packets: int
+    seen: Comparison, sending: Sender, dice: Dice, score: PolicyScore, packets: int
 ) -> list[str]:
     """Count what came out for each connection; returns all that disagrees."""
     said: list[str] = []
@@ -142,12 +142,7 @@ def _compared(
     if different := due(seen) ^ reported(seen):
         score.unreported += 1
         said.append(f"the checks report otherwise than each connection: {different}")
-    every = list(product(range(len(seen.pairs)), range(len(PORTS))))
-    sent = [
-        (Connection(*seen.pairs[at], PORTS[number]), seen.fate(at, number) == FORWARDED)
-        for at, number in dice.sample(every, min(packets, len(every)))
-    ]
-    lost = sender.wrong(sent)
+    lost = sending.misread(seen, seen.places, packets, dice)
     score.lost += len(lost)
     return [*said, *(f"the kernel treats the packet otherwise: {each}" for each in lost)]
 
@@ -156,10 +151,10 @@ def _shrunk(bench: PolicyBench, scene: PolicyScene) -> str:
     """The policies of a scene that are enough for a disagreement."""
     number = SHRINKING_NUMBERS
 
-    def shows(policies: object) -> bool:
+    def shows(policies: Sequence[Object]) -> bool:
         nonlocal number
         number += 1
-        bench.bring(without_policies(scene, policies, number))  # type: ignore[arg-type]
+        bench.bring(without_policies(scene, policies, number))
         return any(kind is Kind.WRONG for _, kind, _ in bench.settled().outcomes())
 
     if not shows(scene.policies):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property
+from itertools import product
 
 from testbed.enforcer_referee.reading import EVERY_FLAW, Flaw, Range, Reading, Subject, subjects
 from testbed.enforcer_referee.scenes import BRIDGED, NODE, OUTSIDE, ROUTED, PolicyScene
@@ -27,6 +28,8 @@ PORTS: tuple[Port, ...] = tuple(
     for number in sorted({n + d for n in NUMBERS for d in (-1, 0, 1, 2, 400, 401)} | {40_999})
 )
 """The ports that policies name, their neighbours, the ends of ranges, and one that nobody names."""
+Places = Sequence[tuple[int, int]]
+"""Connections, by the numbers of their pairs and ports."""
 FORWARDED, REFUSED, UNKNOWN = "forwarded", "refused", "not known"
 
 
@@ -83,6 +86,11 @@ class Comparison:
             for target in found
             if source is not target and (source.is_local or target.is_local)
         ]
+
+    @cached_property
+    def places(self) -> Places:
+        """Every connection."""
+        return [*product(range(len(self.pairs)), range(len(PORTS)))]
 
     @cached_property
     def packets(self) -> ManyPackets:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import product
 
 from testbed.enforcer_referee.comparing import FORWARDED, PORTS, REFUSED, Comparison, decision
 from testbed.enforcer_referee.reading import Subject
@@ -27,8 +26,8 @@ def due(seen: Comparison, among: Iterable[tuple[int, int]] | None = None) -> set
 
     `among` are the numbers of pairs and ports that count; all of them if it is None.
     """
-    every = product(range(len(seen.pairs)), range(len(PORTS)))
-    return {key for each in (every if among is None else among) for key in _due(seen, *each)}
+    counted = seen.places if among is None else among
+    return {key for each in counted for key in _due(seen, *each)}
 
 
 def _due(seen: Comparison, at: int, number: int) -> Iterator[Key]:

@@ -10,22 +10,17 @@ from pathlib import Path
 
 from testbed import host
 from testbed.commands import TestbedError, attempt, run
-from testbed.components import Component, build
+from testbed.components import build
 from testbed.enforcer_referee.scenes import NODE, NODE_ADDRESS, PLACED
+from testbed.networks.pod_network import network_named
 from testbed.referee.control_plane import SERVICE_RANGES
 from testbed.referee.slot import Slot
 from testbed.state import State
 from testbed.trace_referee.world import World, running
 
-VERSION = "2.1.0"
-_MODULE = "github.com/cloudnativelabs/kube-router/v2"
-KUBE_ROUTER = Component(
-    "kube-router",
-    "kube-router",
-    f"{_MODULE}/cmd/kube-router",
-    f"-s -w -X {_MODULE}/pkg/version.Version=v{VERSION}",
-)
-"""As `networks/kube-router.yaml` has it, so that there is one binary."""
+NETWORK = network_named("kube-router")
+(KUBE_ROUTER,) = NETWORK.components
+VERSION = NETWORK.images[0].tag.removeprefix("v")
 PACKAGES = {"ip": "iproute2", "iptables": "iptables", "ipset": "ipset"}
 ELSEWHERE = "elsewhere"
 UPLINK_MACS = ("02:00:00:00:31:10", "02:00:00:00:31:01")

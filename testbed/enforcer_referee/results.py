@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from testbed.enforcer_referee.comparing import Kind
-from testbed.referee.results import Tally
+from testbed.marked_page import put_between
+from testbed.referee.results import Tally, listed
 
 BEGIN, END = "<!-- policy results -->", "<!-- end of policy results -->"
+NONE = "- none\n"
 
 
 @dataclass
@@ -60,18 +61,11 @@ def as_page(score: PolicyScore) -> str:
         " | enforced otherwise | disagreements | packets sent"
         " | mutations: reported, harmless, missed | seed | date |\n"
         f"|---|---|---|---|---|---|---|---|---|---|---|\n{row}"
-        f"\nEnforced otherwise than the API says, by the reason:\n\n{_listed(score.flaws)}"
-        f"\nHarmless mutations, by the reason:\n\n{_listed(tally.harmless)}"
+        f"\nEnforced otherwise than the API says, by the reason:\n\n{listed(score.flaws) or NONE}"
+        f"\nHarmless mutations, by the reason:\n\n{listed(tally.harmless) or NONE}"
     )
-
-
-def _listed(counted: Mapping[str, int]) -> str:
-    lines = sorted(counted.items(), key=lambda each: -each[1])
-    return "".join(f"- {reason}: {count:,}\n" for reason, count in lines) or "- none\n"
 
 
 def into_page(page: Path, score: PolicyScore) -> None:
     """Put the results between the marks of a Markdown page."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{as_page(score)}{END}{after}")
+    put_between(page, BEGIN, END, as_page(score))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from testbed.policy_referee.random_clusters import NAMES, NUMBERS, labels, policy
 from testbed.referee.dice import Dice
-from testbed.referee.scene import Step
+from testbed.referee.scene import Object
 from testbed.trace_referee.world import PlacedNode, PlacedPod
-
-Object = dict[str, Any]
 
 NODE = "here"
 NODE_ADDRESS = "172.31.0.10"
@@ -87,7 +84,10 @@ def _next(dice: Dice, before: PolicyScene, size: int, number: int) -> PolicyScen
 
 
 def _again(dice: Dice, old: Object | None, fresh: Object) -> Object:
-    """A new pod in the place of the old one, or the old one with other labels."""
+    """A new pod in the place of the old one, or the old one with other labels.
+
+    Of a pod that exists, nothing but labels and status can change.
+    """
     if old is None or dice.chance(0.3):
         return fresh
     place = {"place": old["metadata"]["labels"]["place"]}
@@ -178,24 +178,6 @@ def nodes() -> Iterator[Object]:
             "spec": {},
             "status": {"addresses": [{"type": "InternalIP", "address": address}]},
         }
-
-
-def policy_steps(before: PolicyScene | None, after: PolicyScene) -> Iterator[Step]:
-    """What leads from one scene to the next. Only the labels and status of a pod can change."""
-    old = {_key(each): each for each in before.objects} if before else {}
-    new = {_key(each): each for each in after.objects}
-    for key, each in old.items():
-        if key not in new:
-            yield Step("delete", each)
-    for key, each in new.items():
-        if key not in old:
-            yield Step("create", each)
-        elif each != old[key]:
-            yield Step("replace", each)
-
-
-def _key(each: Object) -> tuple[str, str, str]:
-    return each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]
 
 
 def without_policies(scene: PolicyScene, kept: Sequence[Object], number: int) -> PolicyScene:

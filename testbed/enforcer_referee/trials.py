@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import product
 
 from testbed.enforcer_referee.bench import PolicyBench
 from testbed.enforcer_referee.comparing import (
-    FORWARDED,
     PORTS,
     REFUSED,
     UNKNOWN,
     Comparison,
     Connection,
+    Places,
     decision,
 )
 from testbed.enforcer_referee.findings import due, reported
@@ -39,9 +38,6 @@ UNDEFINED = "it changes only what the API leaves undefined"
 BETTER = "the node then does what the policies say"
 INCONCLUSIVE = "the checks are inconclusive about what it changes"
 OUTSIDE = "it closes only addresses outside, about which no policy says anything"
-
-Places = Sequence[tuple[int, int]]
-"""Connections, by the numbers of their pairs and ports."""
 
 
 @contextmanager
@@ -89,9 +85,9 @@ class Trials:
 
     def _verdict(self, before: Comparison, after: Comparison) -> str:
         """Why the mutation is missed; empty if it is reported or harmless, which is counted."""
-        every = list(product(range(len(after.pairs)), range(len(PORTS))))
-        changed = [each for each in every if before.fate(*each) != after.fate(*each)]
-        if wrong := self._wrong(after, changed) or self._wrong(after, every):
+        changed = [each for each in after.places if before.fate(*each) != after.fate(*each)]
+        wrong = self._misread(after, changed) or self._misread(after, after.places)
+        if wrong:
             return f"the kernel treats a packet otherwise than its rules are read: {wrong[0]}"
         if (found := _found(after)) is None:
             is_reported = bool(after.sight.node.policies.without_effect)
@@ -106,16 +102,8 @@ class Trials:
             self.tally.harmless[why] = self.tally.harmless.get(why, 0) + 1
         return ""
 
-    def _wrong(self, after: Comparison, among: Places) -> list[Connection]:
-        """Those of some of the connections of which the kernel shows another fate."""
-        known = [each for each in among if after.fate(*each) != UNKNOWN]
-        sent = self.dice.sample(known, min(len(known), MOST_PACKETS))
-        return self.sender.wrong(
-            [
-                (Connection(*after.pairs[at], PORTS[n]), after.fate(at, n) == FORWARDED)
-                for at, n in sent
-            ]
-        )
+    def _misread(self, after: Comparison, among: Places) -> list[Connection]:
+        return self.sender.misread(after, among, MOST_PACKETS, self.dice)
 
 
 def _found(after: Comparison) -> set[object] | None:

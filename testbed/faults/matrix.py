@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from testbed.faults.fault import Red
+from testbed.marked_page import between, put_between
 from wirecheck.text import plural
 
 BEGIN, END = "<!-- matrix -->", "<!-- end of matrix -->"
@@ -99,12 +100,11 @@ def counted(rows: Sequence[Row]) -> str:
 
 def into_page(page: Path, rows: Iterable[Row], order: Sequence[str], day: str) -> None:
     """Put what was seen on `day` into the table of a Markdown page; other faults keep their row."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    table, _, after = rest.partition(END)
-    lines = {found[1]: line for line in table.splitlines() if (found := _NAMED.match(line))}
+    known = between(page, BEGIN, END).splitlines()
+    lines = {found[1]: line for line in known if (found := _NAMED.match(line))}
     lines |= {row.fault: as_markdown(row, day) for row in rows}
     listed = [lines[name] for name in order if name in lines]
-    page.write_text("\n".join([before + BEGIN, *HEAD, *listed, END + after]))
+    put_between(page, BEGIN, END, "".join(f"{line}\n" for line in (*HEAD, *listed)))
 
 
 def as_markdown(row: Row, day: str) -> str:

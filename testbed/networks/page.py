@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from testbed.file_layout import KUBEADM, FileLayout
+from testbed.marked_page import between, put_between
 from testbed.networks.pod_network import PodNetwork, names
 
 BEGIN, END = "<!-- networks -->", "<!-- end of networks -->"
@@ -40,14 +41,13 @@ class Proven:
 
 def into_page(page: Path, proven: Proven, day: str) -> None:
     """Put what was seen on `day` into the table of a page; other networks keep their row."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    table, _, after = rest.partition(END)
-    lines = {found[1]: line for line in table.splitlines() if (found := _TITLED.match(line))}
+    rows = between(page, BEGIN, END).splitlines()
+    lines = {found[1]: line for line in rows if (found := _TITLED.match(line))}
     lines.pop("network", None)
     lines[proven.title] = as_markdown(proven, day)
     order = [title for name in names() for title in (name, f"{name}, dual stack", f"{name}, k3s")]
     listed = [lines[title] for title in order if title in lines]
-    page.write_text("\n".join([before + BEGIN, *HEAD, *listed, END + after]))
+    put_between(page, BEGIN, END, "".join(f"{line}\n" for line in (*HEAD, *listed)))
 
 
 def as_markdown(proven: Proven, day: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from testbed.marked_page import put_between
 from testbed.referee.cilium_duel import MODE as CILIUM
 from testbed.referee.duel import Score
 from testbed.state import write_atomically
@@ -91,6 +92,11 @@ def reasons(results: Iterable[Result]) -> str:
     for result in results:
         for reason, count in result.tally.harmless.items():
             counted[reason] = counted.get(reason, 0) + count
+    return listed(counted)
+
+
+def listed(counted: Mapping[str, int]) -> str:
+    """Reasons with their numbers as a Markdown list, the most frequent ones first."""
     lines = sorted(counted.items(), key=lambda each: -each[1])
     return "".join(f"- {reason}: {count:,}\n" for reason, count in lines)
 
@@ -98,11 +104,9 @@ def reasons(results: Iterable[Result]) -> str:
 def into_page(page: Path, results: Iterable[Result]) -> None:
     """Put the table between the marks of a Markdown page."""
     found = list(results)
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    listed = reasons(found)
-    why = f"\nHarmless mutations, by the reason:\n\n{listed}" if listed else ""
-    page.write_text(f"{before}{BEGIN}\n{table(found)}{why}{END}{after}")
+    harmless = reasons(found)
+    why = f"\nHarmless mutations, by the reason:\n\n{harmless}" if harmless else ""
+    put_between(page, BEGIN, END, f"{table(found)}{why}")
 
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Object = dict[str, Any]
 Action = Literal["create", "replace", "delete"]
@@ -30,6 +30,14 @@ class Scene:
         return tuple(each for each in self.slices if service_of(each) == name)
 
 
+class State(Protocol):
+    """What an API holds at one time."""
+
+    @property
+    def objects(self) -> Sequence[Object]:
+        """In the order in which they are written."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One change of one object."""
@@ -38,11 +46,10 @@ class Step:
     object: Object
 
 
-def steps(before: Scene | None, after: Scene) -> Iterator[Step]:
+def steps(before: State | None, after: State) -> Iterator[Step]:
     """What leads from one state to the other.
 
-    The node comes first and what goes away next: its addresses and ports may be given to
-    what comes.
+    What goes away comes first: its addresses and ports may be given to what comes.
     """
     old = {key_of(each): each for each in before.objects} if before else {}
     new = {key_of(each): each for each in after.objects}
@@ -56,9 +63,9 @@ def steps(before: Scene | None, after: Scene) -> Iterator[Step]:
             yield Step("replace", each)
 
 
-def key_of(each: Object) -> tuple[str, str]:
-    """Kind and name."""
-    return each["kind"], each["metadata"]["name"]
+def key_of(each: Object) -> tuple[str, str, str]:
+    """Kind, namespace and name."""
+    return each["kind"], each["metadata"].get("namespace", ""), each["metadata"]["name"]
 
 
 def service_of(slice_: Object) -> str:

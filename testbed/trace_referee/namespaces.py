@@ -47,14 +47,15 @@ def _enter(file: int) -> None:
 
 
 @contextlib.contextmanager
-def opened(worlds: Iterable[World]) -> Iterator[tuple[Netns, ...]]:
-    """The netns of nodes and their pods, during the block."""
+def opened(worlds: Iterable[World], further: Iterable[str] = ()) -> Iterator[tuple[Netns, ...]]:
+    """The netns of nodes and their pods, and further ones by name, during the block."""
     found: list[Netns] = []
     try:
         for world in worlds:
             own = Path("/proc", str(world.pid))
             paths = {"": own / "ns/net"}
-            paths |= {each.name: own / "root/run/netns" / each.name for each in world.placed.pods}
+            names = (*(each.name for each in world.placed.pods), *further)
+            paths |= {name: own / "root/run/netns" / name for name in names}
             for pod, path in paths.items():
                 file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
                 found.append(Netns(world.placed.name, pod, file))

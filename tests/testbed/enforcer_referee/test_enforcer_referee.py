@@ -24,9 +24,10 @@ from testbed.enforcer_referee.mutations import RULES, SETS, mutate
 from testbed.enforcer_referee.packets import crc32c, packet_of
 from testbed.enforcer_referee.reading import Flaw, Subject
 from testbed.enforcer_referee.results import BEGIN, END, PolicyScore, into_page
-from testbed.enforcer_referee.scenes import policy_steps, random_policy_scenes, sentinel
+from testbed.enforcer_referee.scenes import random_policy_scenes, sentinel
 from testbed.referee.dice import Dice
 from testbed.referee.judging import Sight
+from testbed.referee.scene import steps
 
 SCENE = Path(__file__).parents[2] / "recorded" / "random-policies" / "kube-router.json.gz"
 
@@ -86,12 +87,12 @@ def test_a_seed_gives_the_same_scenes() -> None:
 
 def test_steps_end_with_the_policy_by_which_the_scene_is_known() -> None:
     first, second = islice(random_policy_scenes(3, 6), 2)
-    steps = list(policy_steps(first, second))
+    found = list(steps(first, second))
 
-    assert steps[-1].object == sentinel(2)
-    assert steps[-1].action == "create"
-    assert {"create", "delete"} <= {each.action for each in steps}
-    assert not list(policy_steps(second, second))
+    assert found[-1].object == sentinel(2)
+    assert found[-1].action == "create"
+    assert {"create", "delete"} <= {each.action for each in found}
+    assert not list(steps(second, second))
 
 
 def test_mutations_change_what_forwarded_packets_meet(seen: Comparison) -> None:
